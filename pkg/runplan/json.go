@@ -1,0 +1,60 @@
+package runplan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Read reads a plan's JSON form and refuses what it does not understand: an
+// unknown field could be a limit that this version would not keep.
+func Read(r io.Reader) (*Plan, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read run plan: %w", err)
+	}
+	if len(data) > maxSize {
+		return nil, fmt.Errorf("read run plan: longer than %d bytes", maxSize)
+	}
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("read run plan: %w", err)
+	}
+	if head.Version != Version {
+		return nil, fmt.Errorf("read run plan: version %d; this eascmd reads version %d", head.Version, Version)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var p Plan
+	if err := dec.Decode(&p); err != nil {
+		return nil, fmt.Errorf("read run plan: %w", err)
+	}
+	return &p, nil
+}
+
+// maxSize bounds a plan: model_config is the only field of any size, and a
+// description is bounded below this.
+const maxSize = 64 << 20
+
+// Write writes the plan's JSON form, token included.
+func (p *Plan) Write(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return fmt.Errorf("write run plan: %w", err)
+	}
+	return nil
+}
+
+// Masked returns a copy that may be shown: the token is replaced.
+func (p *Plan) Masked() *Plan {
+	c := *p
+	if c.Gateway.Token != "" {
+		c.Gateway.Token = "****"
+	}
+	return &c
+}
