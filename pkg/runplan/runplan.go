@@ -20,6 +20,12 @@ type Plan struct {
 	// Workspace is the absolute path of the directory with model/, predictor/
 	// and config/, as the worker sees it.
 	Workspace string    `json:"workspace"`
+
+	// StateDir is an existing directory of mode 0700 for the sockets of the
+	// run; its path leaves room for a socket's name below 100 bytes. Whoever
+	// made it removes it. Empty: the runtime makes and removes one itself.
+	StateDir string `json:"stateDir,omitempty"`
+
 	Processor Processor `json:"processor"`
 	Worker    Worker    `json:"worker"`
 	Gateway   Gateway   `json:"gateway"`
@@ -51,6 +57,11 @@ type Worker struct {
 	NoRestart     bool     `json:"noRestart,omitempty"`     // runtime.enable_crash_block
 	MemoryMB      int64    `json:"memoryMb,omitempty"`      // 0: no limit
 	GraceMS       int64    `json:"graceMs"`                 // how long a drain may take
+
+	// Cgroup is the directory of a control group whose memory limit is
+	// MemoryMB and into which the runtime puts every worker at once. Empty:
+	// the runtime watches the memory of the workers itself.
+	Cgroup string `json:"cgroup,omitempty"`
 }
 
 // Env is one environment variable of a worker.
