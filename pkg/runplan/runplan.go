@@ -19,7 +19,7 @@ type Plan struct {
 
 	// Workspace is the absolute path of the directory with model/, predictor/
 	// and config/, as the worker sees it.
-	Workspace string    `json:"workspace"`
+	Workspace string `json:"workspace"`
 
 	// StateDir is an existing directory of mode 0700 for the sockets of the
 	// run; its path leaves room for a socket's name below 100 bytes. Whoever
