@@ -19,13 +19,7 @@ type Plan struct {
 
 	// Workspace is the absolute path of the directory with model/, predictor/
 	// and config/, as the worker sees it.
-	Workspace string `json:"workspace"`
-
-	// StateDir is an existing directory of mode 0700 for the sockets of the
-	// run; its path leaves room for a socket's name below 100 bytes. Whoever
-	// made it removes it. Empty: the runtime makes and removes one itself.
-	StateDir string `json:"stateDir,omitempty"`
-
+	Workspace string    `json:"workspace"`
 	Processor Processor `json:"processor"`
 	Worker    Worker    `json:"worker"`
 	Gateway   Gateway   `json:"gateway"`
