@@ -1,0 +1,19 @@
+//go:build !linux
+
+package cgroup
+
+import "fmt"
+
+// Create fails: control groups are Linux's.
+func Create(name string, limit int64, announce func(dir string) error) (string, error) {
+	return "", fmt.Errorf("%w: control groups are Linux's", ErrUnsupported)
+}
+
+// Add fails: control groups are Linux's.
+func Add(dir string, pid int) error { return ErrUnsupported }
+
+// OOMKills fails: control groups are Linux's.
+func OOMKills(dir string) (int, error) { return 0, ErrUnsupported }
+
+// Remove does nothing: no group can exist.
+func Remove(dir string) error { return nil }
