@@ -1,0 +1,193 @@
+package service
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/openeas/eascmd/internal/fault"
+)
+
+// Severity says how bad a Problem is.
+type Severity int
+
+// The severities.
+const (
+	Error   Severity = iota // the description is refused
+	Warning                 // very likely a mistake
+	Note                    // worth knowing
+)
+
+func (s Severity) String() string {
+	switch s {
+	case Error:
+		return "error"
+	case Warning:
+		return "warning"
+	default:
+		return "note"
+	}
+}
+
+// Problem is one thing that is wrong with a description, or noteworthy.
+type Problem struct {
+	File     string   `json:"file"`
+	Line     int      `json:"line"`   // from 1; 0 where the problem has no place, such as a file that cannot be read
+	Column   int      `json:"column"` // from 1, in characters
+	Field    string   `json:"field,omitempty"`
+	Text     string   `json:"text"`
+	Fix      string   `json:"fix,omitempty"`
+	Severity Severity `json:"severity"`
+}
+
+// String returns the problem as one line: file:line:column: field: text; fix.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	}
+	b.WriteString(": ")
+	if p.Severity != Error {
+		b.WriteString(p.Severity.String() + ": ")
+	}
+	if p.Field != "" {
+		b.WriteString(p.Field + ": ")
+	}
+	b.WriteString(p.Text)
+	if p.Fix != "" {
+		b.WriteString("; " + p.Fix)
+	}
+	return b.String()
+}
+
+// MarshalText makes a severity readable in JSON.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// InvalidError says everything that is wrong with a description. Its fault
+// kind is fault.Description.
+type InvalidError struct {
+	File     string
+	Problems []Problem // errors and warnings by position
+	Omitted  int       // errors beyond the first 100, which are not in Problems
+}
+
+func (e *InvalidError) Error() string {
+	errors := 0
+	for _, p := range e.Problems {
+		if p.Severity == Error {
+			errors++
+		}
+	}
+	if len(e.Problems) == 1 {
+		return e.Problems[0].String()
+	}
+	var b strings.Builder
+	noun := "problems"
+	if errors+e.Omitted == 1 {
+		noun = "problem"
+	}
+	fmt.Fprintf(&b, "%s has %d %s", filepath.Base(e.File), errors+e.Omitted, noun)
+	for _, p := range e.Problems {
+		b.WriteString("\n" + p.String())
+	}
+	if e.Omitted > 0 {
+		fmt.Fprintf(&b, "\n%s: %d more problems are not shown", e.File, e.Omitted)
+	}
+	return b.String()
+}
+
+// Unwrap gives the error its kind and its hint.
+func (e *InvalidError) Unwrap() error {
+	return fault.New(fault.Description, "%s", e.Error()).
+		WithHint("`eascmd schema` prints every field with its meaning")
+}
+
+// maxProblems bounds the report on a file that is wrong everywhere.
+const maxProblems = 100
+
+// problems collects what is found in one file. Offsets become lines and
+// columns once, at the end.
+type problems struct {
+	file    string
+	data    []byte
+	lines   []int // offset of each line's start; made on first use
+	found   []found
+	count   [Note + 1]int
+	omitted int
+}
+
+type found struct {
+	off int
+	Problem
+}
+
+// add records a problem at an offset; it reports whether there was room.
+func (ps *problems) add(sev Severity, off int, field, fix, format string, args ...any) {
+	if ps.count[sev] == maxProblems {
+		if sev == Error {
+			ps.omitted++
+		}
+		return
+	}
+	ps.count[sev]++
+	ps.found = append(ps.found, found{off, Problem{
+		File: ps.file, Field: field, Text: fmt.Sprintf(format, args...), Fix: fix, Severity: sev,
+	}})
+}
+
+// full reports whether another problem of this severity would be dropped, so
+// that work on its text can be saved.
+func (ps *problems) full(sev Severity) bool { return ps.count[sev] == maxProblems }
+
+// position returns the line and the column of an offset, the column in
+// characters. A byte order mark takes no column: editors do not show it.
+func (ps *problems) position(off int) (line, column int) {
+	if ps.lines == nil {
+		ps.lines = append(ps.lines, 0)
+		for i, c := range ps.data {
+			if c == '\n' {
+				ps.lines = append(ps.lines, i+1)
+			}
+		}
+	}
+	off = min(off, len(ps.data))
+	line = sort.SearchInts(ps.lines, off+1)
+	text := ps.data[ps.lines[line-1]:off]
+	if line == 1 {
+		text = bytes.TrimPrefix(text, bom)
+	}
+	return line, utf8.RuneCount(text) + 1
+}
+
+// at names a position for use inside a message.
+func (ps *problems) at(off int) string {
+	line, column := ps.position(off)
+	return fmt.Sprintf("%d:%d", line, column)
+}
+
+// list returns what was found, by position.
+func (ps *problems) list() []Problem {
+	slices.SortStableFunc(ps.found, func(a, b found) int { return cmp.Compare(a.off, b.off) })
+	out := make([]Problem, len(ps.found))
+	for i, f := range ps.found {
+		f.Line, f.Column = ps.position(f.off)
+		out[i] = f.Problem
+	}
+	return out
+}
+
+// err returns the InvalidError of what was found, notes left out, or nil when
+// nothing of it is an error.
+func (ps *problems) err() error {
+	if ps.count[Error] == 0 {
+		return nil
+	}
+	list := slices.DeleteFunc(ps.list(), func(p Problem) bool { return p.Severity == Note })
+	return &InvalidError{File: ps.file, Problems: list, Omitted: ps.omitted}
+}
