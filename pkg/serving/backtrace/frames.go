@@ -1,0 +1,201 @@
+package backtrace
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// runtimeLibrary says whether a path is one of the libraries that every C or
+// C++ program stands on: their frames are never where the fault is.
+func runtimeLibrary(path string) bool {
+	if path == "[vdso]" {
+		return true
+	}
+	name := filepath.Base(path)
+	for _, prefix := range []string{"libc.so", "libc-2.", "libpthread", "ld-linux", "ld-2.", "ld-musl", "libc.musl",
+		"libstdc++.so", "libgcc_s", "libm.so", "libm-2.", "libc++.so", "libc++abi.so", "libasan.so", "libtsan.so", "libubsan.so"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutHost leaves out the frames at the outer end that are the same in
+// every backtrace: the host, and the start of a thread in the libraries.
+// Where nothing else is in it the host itself is at fault, and all are kept.
+func withoutHost(frames []Frame, host string) []Frame {
+	end := len(frames)
+	for end > 0 {
+		f := frames[end-1]
+		started := runtimeLibrary(f.Object) && (f.Function == "" || threadStart(f.Function))
+		if f.Object == "" || f.Object != host && !started {
+			break
+		}
+		end--
+	}
+	if end == 0 {
+		return frames
+	}
+	return frames[:end]
+}
+
+// threadStart says whether a function of the runtime libraries is one that
+// threads and programs begin in.
+func threadStart(function string) bool {
+	switch function {
+	case "start_thread", "clone", "clone3", "__clone", "__clone3", "thread_start", "__libc_start_main",
+		"__libc_start_call_main", "__libc_start_main_impl", "_start", "execute_native_thread_routine",
+		"start", "libc_start_main_stage2":
+		return true
+	}
+	return strings.HasPrefix(function, "std::execute_native_thread_routine") || strings.HasPrefix(function, "__libc_start_main")
+}
+
+// ownFrame returns the innermost frame outside of the runtime libraries.
+func ownFrame(frames []Frame) *Frame {
+	for i := range frames {
+		f := &frames[i]
+		// A function of the standard library that was inlined, or
+		// instantiated from a template, is in the user's object.
+		if f.Object != "" && !runtimeLibrary(f.Object) && !strings.HasPrefix(f.Function, "std::") &&
+			!strings.HasPrefix(f.Function, "__gnu_cxx::") {
+			return f
+		}
+	}
+	for i := range frames {
+		if f := &frames[i]; f.Object != "" && !runtimeLibrary(f.Object) {
+			return f
+		}
+	}
+	return nil
+}
+
+// library says what the functions of the runtime libraries that raised the
+// signal are known for.
+func (rec *Record) library(frames []Frame) string {
+	if rec.Signal != sigABRT {
+		return ""
+	}
+	for _, f := range frames {
+		name, _, _ := strings.Cut(f.Function, "(")
+		if !runtimeLibrary(f.Object) {
+			return ""
+		}
+		switch name {
+		case "__assert_fail", "__assert_fail_base", "__assert":
+			return "an assertion failed"
+		case "__stack_chk_fail":
+			return "a function wrote beyond a local array"
+		case "__fortify_fail", "__chk_fail":
+			return "a checked function of the C library found that a buffer is too small"
+		case "free", "cfree", "realloc", "malloc", "calloc", "memalign", "malloc_printerr", "_int_free", "_int_malloc":
+			return "the heap is damaged, or memory was freed twice"
+		case "__cxa_pure_virtual":
+			return "a pure virtual function was called"
+		case "__cxa_throw", "__cxa_rethrow", "std::terminate", "__cxxabiv1::__terminate":
+			return "a C++ exception that nobody catches, or std::terminate"
+		}
+	}
+	return ""
+}
+
+// where names the frame in a few words.
+func (f *Frame) where() string {
+	s := f.Function
+	if s == "" {
+		s = "??"
+	}
+	switch {
+	case f.File != "" && f.Line > 0:
+		return fmt.Sprintf("%s at %s:%d", s, f.File, f.Line)
+	case f.File != "":
+		return fmt.Sprintf("%s at %s", s, f.File)
+	case f.Object != "" && f.Address != 0:
+		return fmt.Sprintf("%s in %s (%#x)", s, filepath.Base(f.Object), f.Address)
+	case f.Object != "":
+		return fmt.Sprintf("%s in %s", s, filepath.Base(f.Object))
+	}
+	return s
+}
+
+// String is the frame as one line, without its number.
+func (f *Frame) String() string {
+	switch {
+	case f.Inlined:
+		return f.where() + " (inlined)"
+	case f.Unmapped:
+		return fmt.Sprintf("?? (%#x is not an address of code)", f.PC)
+	case f.Object == "":
+		return fmt.Sprintf("?? (%#x, memory without a file)", f.PC)
+	case f.File != "":
+		return f.where() + " in " + filepath.Base(f.Object)
+	}
+	return f.where()
+}
+
+// String is the whole explanation, several lines without a line feed at the
+// end.
+func (e *Explanation) String() string {
+	var b strings.Builder
+	if e.Signal > 0 {
+		fmt.Fprintf(&b, "signal %d (%s)", e.Signal, e.Name)
+	} else {
+		b.WriteString("a fatal signal")
+	}
+	if e.Cause != "" {
+		b.WriteString(", " + e.Cause)
+	}
+	if e.Thread != "" {
+		b.WriteString("\n" + e.Thread)
+	}
+	for i := 0; i < len(e.Frames); {
+		period, times := repetition(e.Frames[i:])
+		for range period {
+			fmt.Fprintf(&b, "\n  #%d %s", i, e.Frames[i].String())
+			i++
+		}
+		if times > 1 {
+			i += period * (times - 1)
+			what := "this frame"
+			if period > 1 {
+				what = fmt.Sprintf("these %d frames", period)
+			}
+			fmt.Fprintf(&b, "\n     … %s repeated %d times", what, times)
+		}
+	}
+	if e.More > 0 {
+		fmt.Fprintf(&b, "\n     … %d more frames", e.More)
+	}
+	for _, note := range e.Notes {
+		b.WriteString("\nnote: " + note)
+	}
+	return b.String()
+}
+
+// maxPeriod is the longest chain of functions calling each other that is
+// recognised as recursion.
+const maxPeriod = 16
+
+// repetition looks whether frames begin with a part that comes at least three
+// times in a row, and returns its length and how often it comes. Where
+// nothing is repeated that is 1, 1.
+func repetition(frames []Frame) (period, times int) {
+	for p := 1; p <= maxPeriod && 3*p <= len(frames); p++ {
+		n := p
+		for n < len(frames) && alike(&frames[n], &frames[n-p]) {
+			n++
+		}
+		if n/p >= 3 {
+			return p, n / p
+		}
+	}
+	return 1, 1
+}
+
+// alike says whether two frames look the same to a reader.
+func alike(a, b *Frame) bool {
+	return a.Function == b.Function && a.Object == b.Object && a.File == b.File && a.Line == b.Line && a.Inlined == b.Inlined &&
+		(a.File != "" || a.Address == b.Address) && a.Unmapped == b.Unmapped && (a.Object != "" || a.PC == b.PC)
+}
