@@ -17,9 +17,9 @@ var projects embed.FS
 
 // Template is a project that can be written.
 type Template struct {
-	Name    string   // what `eascmd init` takes
-	Summary string   // one line for people
-	Next    []string // the commands that build and run the project, in order
+	Name    string   `json:"name"`    // what `eascmd init` takes
+	Summary string   `json:"summary"` // one line for people
+	Next    []string `json:"-"`       // the commands that build and run the project, in order
 }
 
 // List returns the templates in the order in which they are shown.

@@ -4,23 +4,34 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/openeas/eascmd/pkg/config"
 	"github.com/openeas/eascmd/pkg/ui"
 )
 
-// app is what all commands share: the terminal and the global flags.
+// app is what all commands share: the terminal, the global flags and the
+// settings.
 type app struct {
-	term   *ui.Terminal
-	output ui.Format // -o
+	term *ui.Terminal
 
-	verbose  bool   // -v
-	yes      bool   // -y
-	noColour bool   // --no-color
-	caBundle string // --ca-bundle: a PEM file, or empty
+	output   ui.Format // -o
+	verbose  bool      // -v
+	yes      bool      // -y
+	noColour bool      // --no-color
+	caBundle string    // --ca-bundle: a PEM file, or empty
 
-	running bool // the command's own code has begun; see exit
+	configFile      string // -c
+	profile         string // --profile
+	accessKeyID     string // -i
+	accessKeySecret string // -k; "-" stands for a line of standard input
+	stsToken        string // -t; "-" stands for a line of standard input
+	endpoint        string // -e
+
+	settings *config.Settings // see config
+	running  bool             // the command's own code has begun; see exit
 }
 
 // Groups of commands in the help.
@@ -31,43 +42,188 @@ const (
 
 // commands lists all commands, in the order of the help.
 func commands() []func(*app) *cobra.Command {
-	return []func(*app) *cobra.Command{}
+	return []func(*app) *cobra.Command{
+		newConfigCommand,
+		newVersionCommand,
+		newCompletionCommand,
+		newHelpCommand,
+		newGenDocsCommand,
+	}
 }
 
 // Main runs the program and returns its exit status.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{term: ui.New(stdin, stdout, stderr, os.LookupEnv), output: ui.Table}
+	a := newApp(stdin, stdout, stderr)
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	return a.exit(ctx, root.ExecuteContext(ctx))
+	if err := checkCommand(root, args); err != nil {
+		a.output = formatOf(args)
+		return a.exit(ctx, err)
+	}
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.running {
+		a.output = formatOf(args) // a wrong flag before -o leaves it unread
+	}
+	return a.exit(ctx, err)
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
+	return &app{term: ui.New(stdin, stdout, stderr, os.LookupEnv), output: ui.Table}
 }
 
 func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "eascmd",
-		Short:         "Run, check, pack and deploy processors of PAI-EAS",
+		Use:   "eascmd [flags] command",
+		Short: "Run, check, pack and deploy processors of PAI-EAS",
+		Long: `Eascmd is for people who write processors: prediction logic in C/C++, Java or
+Python for Alibaba Cloud PAI-EAS. It runs a processor on this machine as EAS
+would, and looks after what belongs to it.
+
+Results go to standard output, everything else to standard error. Flags come
+before environment variables, and these before the configuration file. A flag
+that takes several values has one a line in its variable.`,
+		Example: `  eascmd init cpp ./demo && cd demo && make   # a new processor in C++
+  eascmd test service.json                    # run it here
+  eascmd config -i LTAI... -k -               # store an access key`,
+		Annotations:   exits(allKinds...),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version().Version,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			return a.prepare(cmd)
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetIn(a.term.In)
 	root.SetOut(a.term.Out)
 	root.SetErr(a.term.Err)
+	root.SetVersionTemplate("eascmd {{.Version}}\n")
+	root.SetUsageTemplate(usageTemplate)
+	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupDevelop, Title: "Write and run a processor:"},
 		&cobra.Group{ID: groupSettings, Title: "Settings and help:"},
 	)
-	flags := root.PersistentFlags()
-	flags.VarP(&a.output, "output", "o", "how results are printed: table, json or yaml")
-	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
-	flags.BoolVarP(&a.yes, "yes", "y", false, "answer yes to every question")
-	flags.BoolVar(&a.noColour, "no-color", false, "print without colours")
-	flags.StringVar(&a.caBundle, "ca-bundle", "", "trust the certificates in this PEM `file` too")
+	a.addGlobalFlags(root)
 	for _, newCommand := range commands() {
 		root.AddCommand(newCommand(a))
 	}
+	a.finish(root)
 	return root
+}
+
+func (a *app) addGlobalFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	flags.StringVarP(&a.configFile, "config", "c", "", "configuration `file` (default ~/.eas/config)")
+	flags.StringVar(&a.profile, "profile", "", "`name` of the profile in the configuration file (default \"default\")")
+	flags.StringVarP(&a.accessKeyID, "access-key-id", "i", "", "access key `id`")
+	flags.StringVarP(&a.accessKeySecret, "access-key-secret", "k", "", "`secret` of the access key; - reads a line of standard input")
+	flags.StringVarP(&a.stsToken, "sts-token", "t", "", "security `token` of a temporary access key; - reads a line of standard input")
+	flags.StringVarP(&a.endpoint, "endpoint", "e", "", "`host` of the cloud API, which chooses the region (default "+config.DefaultEndpoint+")")
+	flags.VarP(&a.output, "output", "o", "how results are printed: table, json or yaml")
+	flags.BoolVarP(&a.yes, "yes", "y", false, "answer yes to every question")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
+	flags.BoolVar(&a.noColour, "no-color", false, "print without colours")
+	flags.StringVar(&a.caBundle, "ca-bundle", "", "trust the certificates of this PEM `file` too")
+
+	complete := func(flag string, values func() []string) {
+		// It fails only for a flag that does not exist.
+		_ = root.RegisterFlagCompletionFunc(flag, completeWords(values))
+	}
+	complete("output", ui.Formats)
+	complete("profile", a.profileNames)
+}
+
+// prepare is run before every command: it reads the environment's share of the
+// flags and lets the terminal know what was asked for.
+func (a *app) prepare(cmd *cobra.Command) error {
+	if cmd.Flags().Changed("access-key-secret") && a.accessKeySecret != "-" {
+		a.term.Warn("a secret on the command line is visible in the list of processes and in the shell's history; -k - reads it from standard input")
+	}
+	if err := applyEnvironment(cmd, os.LookupEnv); err != nil {
+		return err
+	}
+	a.term.Verbose = a.verbose
+	if a.noColour {
+		a.term.Colour = false
+	}
+	return nil
 }
 
 // print writes a result to standard output in the format asked for.
 func (a *app) print(result ui.Result) error { return a.term.Print(a.output, result) }
+
+// config returns the settings. They are read when a command asks for them
+// first, so that commands without need for them never fail for their sake.
+func (a *app) config(ctx context.Context) (*config.Settings, error) {
+	if a.settings != nil {
+		return a.settings, nil
+	}
+	if err := a.readSecrets(ctx); err != nil {
+		return nil, err
+	}
+	settings, err := config.Load(config.Options{
+		Path:    a.configFile,
+		Profile: a.profile,
+		Flags: map[string]string{
+			config.AccessKeyID:     a.accessKeyID,
+			config.AccessKeySecret: a.accessKeySecret,
+			config.STSToken:        a.stsToken,
+			config.Endpoint:        a.endpoint,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.warn(settings.Warnings())
+	a.settings = settings
+	return settings, nil
+}
+
+// readSecrets replaces "-" by a line of standard input: the secret first, then
+// the token.
+func (a *app) readSecrets(ctx context.Context) error {
+	for _, secret := range []struct {
+		value *string
+		name  string
+	}{{&a.accessKeySecret, "Access key secret"}, {&a.stsToken, "Security token"}} {
+		if *secret.value != "-" {
+			continue
+		}
+		line, err := a.term.ReadSecret(ctx, secret.name)
+		if err != nil {
+			return err
+		}
+		*secret.value = line
+	}
+	return nil
+}
+
+func (a *app) warn(warnings []config.Warning) {
+	for _, w := range warnings {
+		a.term.Warn("%s", ui.Printable(w.Text))
+		if w.Hint != "" {
+			a.term.Hint("%s", ui.Printable(w.Hint))
+		}
+	}
+}
+
+// profileNames lists the profiles for a completion, which must not fail.
+func (a *app) profileNames() []string {
+	path := a.configFile
+	if path == "" {
+		path = os.Getenv("EASCMD_CONFIG")
+	}
+	profiles, err := config.Profiles(path)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, p := range profiles {
+		names = append(names, p.Profile)
+	}
+	slices.Sort(names)
+	return names
+}
