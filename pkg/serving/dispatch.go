@@ -1,0 +1,334 @@
+package serving
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/openeas/eascmd/pkg/serving/wire"
+)
+
+// job is one request on its way through a worker. The handler that made it
+// waits on done; the goroutine that reads the worker's answers fills the
+// result in before it signals.
+type job struct {
+	body []byte
+	id   uint64 // of its frames, 0 before it is sent
+
+	conn  net.Conn    // the client's, to see whether it still waits; may be nil
+	timer *time.Timer // of the handler
+	since time.Time   // when it was submitted
+	sent  time.Time   // when it was handed to a worker
+	link  *link       // the worker that has it, nil while it is queued
+
+	// abandoned is set when nobody waits any more (408, a client that left): the
+	// answer, when it comes, only frees the slot. overdue: by 408.
+	abandoned bool
+	overdue   bool
+	finished  bool
+
+	done   chan struct{} // capacity 1
+	status uint16
+	flags  wire.Flags
+	answer []byte
+	forced int64 // bytes of the budget that the answer holds
+	failed *failure
+}
+
+// failure is why a request got no answer from the processor.
+type failure struct {
+	status int
+	text   string
+}
+
+// dispatcher holds the one queue of the service and decides which worker gets
+// a request. A worker has at most its concurrency plus a few prefetched
+// requests; everything else waits here, where it can still be refused, timed
+// out or given to somebody else.
+type dispatcher struct {
+	maxQueue int
+	metrics  *metrics
+
+	mu      sync.Mutex
+	links   []*link // the ready ones
+	queue   jobQueue
+	waiting bool     // a worker is on its way: requests may wait for it
+	down    *failure // no worker will come any more
+}
+
+func newDispatcher(maxQueue int, m *metrics) *dispatcher {
+	return &dispatcher{maxQueue: maxQueue, metrics: m}
+}
+
+// submit takes a request in. It returns a failure at once where the request
+// cannot even wait.
+func (d *dispatcher) submit(j *job) *failure {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.idlest(); l != nil && d.queue.len() == 0 {
+		l.assign(j, j.since)
+		return nil
+	}
+	if len(d.links) == 0 {
+		if d.down != nil {
+			return d.down
+		}
+		if !d.waiting {
+			return failNotReady
+		}
+	}
+	if d.queue.len() >= d.maxQueue {
+		return failQueueFull
+	}
+	d.queue.push(j)
+	return nil
+}
+
+var (
+	failNotReady  = &failure{503, "no worker is ready yet"}
+	failNoWorker  = &failure{503, "no worker became ready within the request's time"}
+	failQueueFull = &failure{statusQueueFull, "the queue is full"}
+	failTimeout   = &failure{408, "the processor took longer than rpc.keepalive"}
+	failLeft      = &failure{statusClientClosed, "the client left"}
+)
+
+// idlest returns the ready worker with the fewest requests that may have
+// another one, or nil; d.mu is held.
+func (d *dispatcher) idlest() *link {
+	var best *link
+	for _, l := range d.links {
+		if l.inflight < l.window && (best == nil || l.inflight < best.inflight) {
+			best = l
+		}
+	}
+	return best
+}
+
+// abandon is called by a handler whose request has had its time. It returns
+// why there is no answer, or nil where one has come at the last moment: then
+// done has been signalled.
+func (d *dispatcher) abandon(j *job) *failure {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if j.finished || j.failed != nil {
+		return nil
+	}
+	j.abandoned = true
+	if j.link == nil {
+		d.queue.remove(j)
+		if len(d.links) == 0 {
+			return failNoWorker
+		}
+		return failTimeout
+	}
+	j.overdue = true
+	j.link.noteOverdue(+1, time.Now())
+	j.link.cancel(j.id)
+	return failTimeout
+}
+
+// finish is called when a worker has answered j (why is nil), or will not any
+// more. It gives the freed slot to the next request in the queue.
+func (d *dispatcher) finish(l *link, j *job, why *failure, now time.Time) {
+	d.mu.Lock()
+	l.unassign(j, now)
+	d.refill(l, now)
+	wanted := !j.abandoned
+	if wanted {
+		j.failed = why
+	}
+	j.finished = true
+	d.mu.Unlock()
+	if wanted {
+		j.done <- struct{}{}
+	} else {
+		l.budget.release(j.forced)
+	}
+}
+
+// refill gives a worker what it may have of the queue; d.mu is held.
+func (d *dispatcher) refill(l *link, now time.Time) {
+	for l.ready && l.inflight < l.window {
+		next := d.queue.pop()
+		if next == nil {
+			return
+		}
+		l.assign(next, now)
+	}
+}
+
+// join makes a worker available and gives it what has been waiting.
+func (d *dispatcher) join(l *link) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l.ready = true
+	d.links = append(d.links, l)
+	d.refill(l, time.Now())
+}
+
+// leave takes a worker out; its requests stay with it until fail.
+func (d *dispatcher) leave(l *link) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l.ready = false
+	for i, other := range d.links {
+		if other == l {
+			d.links = append(d.links[:i], d.links[i+1:]...)
+			return
+		}
+	}
+}
+
+// fail answers every request of a worker that died.
+func (d *dispatcher) fail(l *link, why *failure) {
+	for _, j := range l.orphans() {
+		d.finish(l, j, why, time.Now())
+	}
+}
+
+// expect says whether requests may wait for a worker that is on its way.
+func (d *dispatcher) expect(waiting bool) {
+	d.mu.Lock()
+	d.waiting = waiting
+	d.mu.Unlock()
+}
+
+// shut refuses every request from here on, the queued ones included.
+func (d *dispatcher) shut(why *failure) {
+	d.mu.Lock()
+	d.down = why
+	var queued []*job
+	for j := d.queue.pop(); j != nil; j = d.queue.pop() {
+		j.failed, j.finished = why, true
+		queued = append(queued, j)
+	}
+	d.mu.Unlock()
+	for _, j := range queued {
+		j.done <- struct{}{}
+	}
+}
+
+// hasWorker reports whether a worker is ready.
+func (d *dispatcher) hasWorker() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.links) > 0
+}
+
+// load returns the numbers of queued requests, of requests at workers, and of
+// ready workers.
+func (d *dispatcher) load() (queued, inflight, ready int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.links {
+		inflight += l.inflight
+	}
+	return d.queue.len(), inflight, len(d.links)
+}
+
+// sweep looks after requests that have been under way for a while: it returns
+// those whose client should be looked at.
+func (d *dispatcher) sweep(olderThan time.Time) []*job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var old []*job
+	add := func(j *job) {
+		if j != nil && !j.abandoned && j.conn != nil && j.since.Before(olderThan) {
+			old = append(old, j)
+		}
+	}
+	d.queue.each(add)
+	for _, l := range d.links {
+		l.each(add)
+	}
+	return old
+}
+
+// drop ends a request whose client left.
+func (d *dispatcher) drop(j *job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if j.finished || j.abandoned {
+		return
+	}
+	j.failed = failLeft
+	if j.link == nil {
+		d.queue.remove(j)
+		j.finished = true
+	} else {
+		j.abandoned = true
+		j.link.cancel(j.id)
+	}
+	j.done <- struct{}{}
+}
+
+// stuck returns the ready workers that have had no free slot, because of
+// requests past their time, for longer than limit.
+func (d *dispatcher) stuck(now time.Time, limit time.Duration) []*link {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var stuck []*link
+	for _, l := range d.links {
+		if !l.stuckSince.IsZero() && now.Sub(l.stuckSince) >= limit {
+			stuck = append(stuck, l)
+		}
+	}
+	return stuck
+}
+
+// jobQueue is a first-in first-out queue that can lose an element from its
+// middle. It is short (rpc.max_queue_size), so that a search is cheap.
+type jobQueue struct {
+	ring []*job
+	head int
+	n    int
+}
+
+func (q *jobQueue) len() int { return q.n }
+
+func (q *jobQueue) push(j *job) {
+	if q.n == len(q.ring) {
+		bigger := make([]*job, max(16, 2*len(q.ring)))
+		for i := range q.n {
+			bigger[i] = q.ring[(q.head+i)%len(q.ring)]
+		}
+		q.ring, q.head = bigger, 0
+	}
+	q.ring[(q.head+q.n)%len(q.ring)] = j
+	q.n++
+}
+
+func (q *jobQueue) pop() *job {
+	if q.n == 0 {
+		return nil
+	}
+	j := q.ring[q.head]
+	q.ring[q.head] = nil
+	q.head = (q.head + 1) % len(q.ring)
+	q.n--
+	return j
+}
+
+func (q *jobQueue) remove(j *job) {
+	at := -1
+	for i := range q.n {
+		if q.ring[(q.head+i)%len(q.ring)] == j {
+			at = i
+			break
+		}
+	}
+	if at < 0 {
+		return
+	}
+	for i := at; i < q.n-1; i++ {
+		q.ring[(q.head+i)%len(q.ring)] = q.ring[(q.head+i+1)%len(q.ring)]
+	}
+	q.n--
+	q.ring[(q.head+q.n)%len(q.ring)] = nil
+}
+
+func (q *jobQueue) each(f func(*job)) {
+	for i := range q.n {
+		f(q.ring[(q.head+i)%len(q.ring)])
+	}
+}

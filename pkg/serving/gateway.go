@@ -1,0 +1,521 @@
+package serving
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/serving/event"
+)
+
+// gateway reads HTTP, asks front what a request is, gives what belongs to the
+// processor to the dispatcher, and writes the answer.
+type gateway struct {
+	plan      *runplan.Plan
+	keepalive time.Duration
+	listener  net.Listener
+	server    *fasthttp.Server
+	front     *front
+	d         *dispatcher
+	budget    *budget
+	metrics   *metrics
+	emit      func(event.Event)
+	jobs      sync.Pool
+	conns     conns
+	ended     chan struct{} // closed when the server has returned
+	stop      chan struct{} // closed when the sweeper is to end
+	swept     chan struct{}
+	draining  atomic.Bool
+}
+
+// How long the parts of a request may take to arrive. A body is slow when it
+// has fallen behind minBodyRate for longer than bodyGrace.
+const (
+	headerTime  = 60 * time.Second
+	idleTime    = 10 * time.Minute
+	writeTime   = 10 * time.Minute
+	bodyGrace   = 30 * time.Second
+	minBodyRate = 1 << 10 // bytes a second
+)
+
+// Sizes of what is read.
+const (
+	maxHeader  = 64 << 10
+	smallBody  = 8 << 10  // read with the header, and not counted in the budget
+	keptBuffer = 32 << 10 // of a job that is used again
+)
+
+func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *budget, m *metrics, emit func(event.Event), end func()) *gateway {
+	g := &gateway{
+		plan:      plan,
+		keepalive: time.Duration(plan.Gateway.KeepAliveMS) * time.Millisecond,
+		listener:  listener,
+		front:     newFront(plan, d, m, end),
+		d:         d,
+		budget:    b,
+		metrics:   m,
+		emit:      emit,
+		ended:     make(chan struct{}),
+		stop:      make(chan struct{}),
+		swept:     make(chan struct{}),
+	}
+	g.jobs.New = func() any {
+		j := &job{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+		j.timer.Stop()
+		return j
+	}
+	g.conns.open = make(map[net.Conn]fasthttp.ConnState)
+	g.server = &fasthttp.Server{
+		Handler:                      g.handle,
+		ErrorHandler:                 g.badRequest,
+		ConnState:                    g.conns.note,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		StreamRequestBody:            true, // bodies are read when the budget allows
+		DisablePreParseMultipartForm: true, // a form is a body like any other
+		MaxRequestBodySize:           int(plan.Gateway.BodyLimit),
+		ReadBufferSize:               maxHeader,
+		ReadTimeout:                  headerTime,
+		WriteTimeout:                 writeTime,
+		IdleTimeout:                  idleTime,
+		Logger:                       silentLogger{},
+		ExpectHandler:                g.mayContinue,
+	}
+	return g
+}
+
+// silentLogger drops the server's own log: what matters of it is answered to
+// the client by badRequest.
+type silentLogger struct{}
+
+func (silentLogger) Printf(string, ...any) {}
+
+func (g *gateway) start() {
+	go func() {
+		defer close(g.ended)
+		g.server.Serve(g.listener)
+	}()
+	go g.sweep()
+}
+
+// drain takes no new connections, lets the requests that have come in be
+// answered until ctx ends, and returns how many were not.
+func (g *gateway) drain(ctx context.Context) int {
+	g.draining.Store(true)
+	g.listener.Close()
+	return g.conns.drain(ctx)
+}
+
+// close ends what is left.
+func (g *gateway) close() {
+	g.d.shut(&failure{503, "the service has ended"})
+	g.conns.closeAll()
+	g.server.Shutdown()
+	<-g.ended
+	close(g.stop)
+	<-g.swept
+}
+
+// fastCall shows a request of the fast server to the rules. Its strings share
+// the server's memory: they are valid only inside the handler.
+type fastCall struct{ ctx *fasthttp.RequestCtx }
+
+func shared(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func (c fastCall) Method() string { return shared(c.ctx.Method()) }
+
+func (c fastCall) target() []byte { return c.ctx.Request.Header.RequestURI() }
+
+func (c fastCall) Path() string {
+	target := c.target()
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		target = target[:i]
+	}
+	return shared(target)
+}
+
+func (c fastCall) Query() string {
+	target := c.target()
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		return shared(target[i+1:])
+	}
+	return ""
+}
+
+func (c fastCall) Host() string { return shared(c.ctx.Request.Header.Host()) }
+
+func (c fastCall) Header(name string) string { return shared(c.ctx.Request.Header.Peek(name)) }
+
+// mayContinue answers Expect: 100-continue before the body is sent: a request
+// that will be refused need not send it.
+func (g *gateway) mayContinue(ctx *fasthttp.RequestCtx) int {
+	if n := ctx.Request.Header.ContentLength(); int64(n) > g.plan.Gateway.BodyLimit {
+		g.write(ctx, g.tooLarge())
+		return fasthttp.StatusRequestEntityTooLarge
+	}
+	if r := g.ambiguous(ctx); r != nil {
+		g.write(ctx, r)
+		return r.status
+	}
+	return fasthttp.StatusContinue
+}
+
+func (g *gateway) tooLarge() *reply {
+	r := textReply(413, fmt.Sprintf("the body is longer than %d bytes", g.plan.Gateway.BodyLimit))
+	r.close = true
+	return r
+}
+
+// ambiguous refuses a request whose end two servers could see in different
+// places. Two lengths that differ in form are refused by the server itself.
+func (g *gateway) ambiguous(ctx *fasthttp.RequestCtx) *reply {
+	if ctx.Request.Header.ContentLength() != -1 {
+		return nil
+	}
+	both := len(ctx.Request.Header.Peek("Content-Length")) > 0
+	if !both {
+		both = hasHeader(ctx.Request.Header.RawHeaders(), "content-length")
+	}
+	if !both && ctx.Request.Header.IsHTTP11() {
+		return nil
+	}
+	text := "Transfer-Encoding in a request of HTTP/1.0"
+	if both {
+		text = "the request has both Content-Length and Transfer-Encoding"
+	}
+	r := textReply(400, text)
+	r.close = true
+	return r
+}
+
+// hasHeader looks for a header in the text of a request's head.
+func hasHeader(raw []byte, name string) bool {
+	for line := range bytes.Lines(raw) {
+		key, _, ok := bytes.Cut(line, []byte(":"))
+		if ok && bytes.EqualFold(bytes.TrimSpace(key), []byte(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// badRequest answers what the server could not read.
+func (g *gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	r := textReply(400, "the request could not be read: "+err.Error())
+	var timeout net.Error
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		r = textReply(431, fmt.Sprintf("the request's head is longer than %d bytes", maxHeader))
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		r = g.tooLarge()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		r = textReply(408, "the request did not arrive in time")
+	}
+	r.close = true
+	g.write(ctx, r)
+}
+
+// handle answers one request.
+func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
+	if g.draining.Load() {
+		ctx.SetConnectionClose()
+	}
+	if r := g.ambiguous(ctx); r != nil {
+		g.write(ctx, r)
+		return
+	}
+	if r := g.front.admit(fastCall{ctx}); r != nil {
+		g.write(ctx, r)
+		return
+	}
+	j := g.jobs.Get().(*job)
+	held, refusal := g.readBody(ctx, j)
+	start := time.Now()
+	received := len(j.body)
+	if refusal == nil {
+		refusal = g.predict(ctx, j, start)
+	}
+	if refusal != nil {
+		g.budget.release(held)
+		g.write(ctx, refusal)
+		g.metrics.answered(refusal.status, received, len(refusal.body), time.Since(start))
+		return // j may still be at a worker: it is not used again
+	}
+	g.budget.release(held)
+	status := httpStatus(j.status, j.flags)
+	sent := len(j.answer)
+	ctx.SetStatusCode(status)
+	ctx.Response.Header.SetContentType(g.plan.Gateway.ContentType)
+	switch {
+	case bodyless(status):
+		g.budget.release(j.forced)
+	case j.forced > 0:
+		// The answer stays in memory until the client has taken it.
+		ctx.SetBodyStream(&heldBody{Reader: bytes.NewReader(j.answer), release: func() { g.budget.release(j.forced) }}, sent)
+	default:
+		ctx.SetBody(j.answer)
+	}
+	g.metrics.answered(status, received, sent, time.Since(start))
+	if g.plan.Gateway.AccessLog {
+		g.accessLog(ctx, status, received, sent, time.Since(start))
+	}
+	g.reuse(j)
+}
+
+// heldBody is an answer that is counted in the budget until it was sent.
+type heldBody struct {
+	*bytes.Reader
+	release func()
+}
+
+func (b *heldBody) Close() error {
+	b.release()
+	return nil
+}
+
+// reuse puts a job back whose answer has come: no worker has it any more.
+func (g *gateway) reuse(j *job) {
+	if cap(j.body) > keptBuffer || cap(j.answer) > keptBuffer || j.forced > 0 {
+		return
+	}
+	*j = job{done: j.done, timer: j.timer, body: j.body[:0], answer: j.answer[:0]}
+	g.jobs.Put(j)
+}
+
+// readBody reads the whole body into j.body, within the limit and the budget.
+// held is what it has taken of the budget.
+func (g *gateway) readBody(ctx *fasthttp.RequestCtx, j *job) (held int64, refusal *reply) {
+	stream := ctx.RequestBodyStream()
+	length := ctx.Request.Header.ContentLength()
+	if stream == nil || length == 0 {
+		return 0, nil
+	}
+	limit := g.plan.Gateway.BodyLimit
+	if int64(length) > limit {
+		return 0, g.tooLarge()
+	}
+	if length > 0 && length <= smallBody {
+		// It came with the head.
+		j.body = append(j.body[:0], make([]byte, length)...)
+		if _, err := io.ReadFull(stream, j.body); err != nil {
+			return 0, g.unreadable(err)
+		}
+		return 0, nil
+	}
+	held = int64(length)
+	if length < 0 {
+		held = limit // of a chunked body nobody knows the end
+	}
+	wait, cancel := context.WithTimeout(context.Background(), g.keepalive)
+	defer cancel()
+	if g.budget.acquire(wait, held) != nil {
+		r := textReply(503, "no memory was free for the body within rpc.keepalive")
+		r.close = true
+		return 0, r
+	}
+	body, err := g.readSlow(ctx, stream, length, limit)
+	if err != nil {
+		g.budget.release(held)
+		if errors.Is(err, errTooLarge) {
+			return 0, g.tooLarge()
+		}
+		return 0, g.unreadable(err)
+	}
+	j.body = body
+	if spare := held - int64(len(body)); spare > 0 {
+		g.budget.release(spare)
+		held -= spare
+	}
+	return held, nil
+}
+
+var errTooLarge = errors.New("body over the limit")
+
+// readSlow reads a body at the pace of its sender, as long as that has one.
+// Memory grows with what has come, not with what was announced.
+func (g *gateway) readSlow(ctx *fasthttp.RequestCtx, stream io.Reader, length int, limit int64) ([]byte, error) {
+	defer ctx.Conn().SetReadDeadline(time.Time{})
+	start := time.Now()
+	body := make([]byte, 0, 64<<10)
+	if length > 0 {
+		body = make([]byte, 0, min(length, 1<<20)+1)
+	}
+	for {
+		late := start.Add(bodyGrace + time.Duration(len(body)/minBodyRate)*time.Second)
+		ctx.Conn().SetReadDeadline(late)
+		if len(body) == cap(body) {
+			bigger := make([]byte, len(body), min(2*int64(cap(body)), limit+1))
+			copy(bigger, body)
+			body = bigger
+		}
+		n, err := stream.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if int64(len(body)) > limit {
+			return nil, errTooLarge
+		}
+		if err == io.EOF {
+			if length >= 0 && len(body) < length {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return body, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (g *gateway) unreadable(err error) *reply {
+	var timeout net.Error
+	r := textReply(400, "the body could not be read: "+err.Error())
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		r = textReply(408, fmt.Sprintf("the body came too slowly: less than %d bytes a second", minBodyRate))
+	}
+	r.close = true
+	return r
+}
+
+// predict has the processor answer j, or says why it did not.
+func (g *gateway) predict(ctx *fasthttp.RequestCtx, j *job, start time.Time) *reply {
+	j.since = start
+	j.conn = ctx.Conn()
+	if f := g.d.submit(j); f != nil {
+		return failureReply(f)
+	}
+	j.timer.Reset(g.keepalive)
+	select {
+	case <-j.done:
+		j.timer.Stop()
+	case <-j.timer.C:
+		if f := g.d.abandon(j); f != nil {
+			return failureReply(f)
+		}
+		<-j.done // it came at the last moment
+	}
+	if j.failed != nil {
+		return failureReply(j.failed)
+	}
+	return nil
+}
+
+func (g *gateway) write(ctx *fasthttp.RequestCtx, r *reply) {
+	ctx.SetStatusCode(r.status)
+	ctx.Response.Header.SetContentType(r.contentType)
+	if r.status == 503 {
+		ctx.Response.Header.Set("Retry-After", "1")
+	}
+	if r.close {
+		ctx.SetConnectionClose()
+	}
+	ctx.SetBody(r.body)
+}
+
+func (g *gateway) accessLog(ctx *fasthttp.RequestCtx, status, received, sent int, took time.Duration) {
+	g.emit(event.Event{Type: event.Access, Message: fmt.Sprintf("%s %s %.200q %d in=%d out=%d %.2fms",
+		ctx.RemoteAddr(), ctx.Method(), fastCall{ctx}.Path(), status, received, sent, float64(took.Microseconds())/1000)})
+}
+
+// How often the sweeper looks, and at requests of what age.
+const (
+	sweepInterval = 100 * time.Millisecond
+	sweepAge      = 100 * time.Millisecond
+)
+
+// sweep does what no single request can: it notices clients that have left
+// and workers whose every slot is taken by a request past its time.
+func (g *gateway) sweep() {
+	defer close(g.swept)
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-g.stop:
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		for _, j := range g.d.sweep(now.Add(-sweepAge)) {
+			if hasLeft(j.conn) {
+				g.d.drop(j)
+			}
+		}
+		for _, l := range g.d.stuck(now, g.keepalive) {
+			l.replace(fmt.Sprintf("every thread has been busy with requests past rpc.keepalive (%v) for another %v", g.keepalive, g.keepalive))
+		}
+	}
+}
+
+// conns knows the open connections, to end the idle ones when draining and to
+// count those that were not.
+type conns struct {
+	mu       sync.Mutex
+	open     map[net.Conn]fasthttp.ConnState
+	draining bool
+	empty    chan struct{} // closed when draining and none is open
+}
+
+func (c *conns) note(conn net.Conn, state fasthttp.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case fasthttp.StateClosed, fasthttp.StateHijacked:
+		delete(c.open, conn)
+	default:
+		c.open[conn] = state
+	}
+	if c.draining {
+		if state == fasthttp.StateIdle || state == fasthttp.StateNew {
+			conn.Close()
+		}
+		if len(c.open) == 0 && c.empty != nil {
+			close(c.empty)
+			c.empty = nil
+		}
+	}
+}
+
+// drain ends idle connections, waits for the others until ctx ends, and
+// returns how many are left.
+func (c *conns) drain(ctx context.Context) int {
+	c.mu.Lock()
+	c.draining = true
+	for conn, state := range c.open {
+		if state != fasthttp.StateActive {
+			conn.Close()
+		}
+	}
+	if len(c.open) == 0 {
+		c.mu.Unlock()
+		return 0
+	}
+	empty := make(chan struct{})
+	c.empty = empty
+	c.mu.Unlock()
+	select {
+	case <-empty:
+		return 0
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
+func (c *conns) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		conn.Close()
+	}
+}

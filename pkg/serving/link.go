@@ -1,0 +1,347 @@
+package serving
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/openeas/eascmd/pkg/serving/wire"
+)
+
+// link is the connection to one worker after its HELLO: frames out, frames in,
+// and the table of the requests that are there.
+type link struct {
+	conn    *net.UnixConn
+	d       *dispatcher
+	budget  *budget
+	replace func(why string) // ends the worker; another one is started
+
+	// Under the dispatcher's lock.
+	ready       bool
+	concurrency int
+	window      int // requests it may have: concurrency plus prefetch
+	inflight    int
+	slots       []*job // by the low bits of a frame's id
+	free        []int
+	lastID      uint64
+	overdue     int
+	stuckSince  time.Time
+	occupancy   float64 // ns of the worker that a request takes, smoothed
+	lastDone    time.Time
+
+	out outbox
+}
+
+// Sizes of a link.
+const (
+	slotBits    = 10
+	maxPrefetch = 64
+	maxThreads  = 1<<slotBits - maxPrefetch
+
+	// What is prefetched keeps a worker busy for at most this long: it is what
+	// a request may lose by waiting at a worker while another one is free.
+	prefetchTime = float64(2 * time.Millisecond)
+)
+
+func newLink(conn *net.UnixConn, d *dispatcher, b *budget, replace func(why string)) *link {
+	l := &link{conn: conn, d: d, budget: b, replace: replace}
+	l.out.wake = make(chan struct{}, 1)
+	l.out.gone = make(chan struct{})
+	return l
+}
+
+// setConcurrency is called once, at READY.
+func (l *link) setConcurrency(n int) {
+	l.concurrency = min(max(n, 1), maxThreads)
+	l.window = l.concurrency
+	l.slots = make([]*job, 1<<slotBits)
+	l.free = make([]int, 0, len(l.slots))
+	for i := len(l.slots) - 1; i >= 0; i-- {
+		l.free = append(l.free, i)
+	}
+}
+
+// assign gives j a slot and sends it; the dispatcher's lock is held and
+// inflight < window. It is sent under the lock so that no worker, however
+// wrong, can answer a request before it has left.
+func (l *link) assign(j *job, now time.Time) {
+	slot := l.free[len(l.free)-1]
+	l.free = l.free[:len(l.free)-1]
+	l.slots[slot] = j
+	l.lastID += 1 << slotBits
+	j.id = l.lastID | uint64(slot)
+	j.link = l
+	j.sent = now
+	l.inflight++
+	l.out.message(wire.Header{Type: wire.Request, ID: j.id}, j.body)
+}
+
+// unassign frees j's slot and learns from the time it took; the dispatcher's
+// lock is held.
+func (l *link) unassign(j *job, now time.Time) {
+	slot := int(j.id & (1<<slotBits - 1))
+	l.slots[slot] = nil
+	l.free = append(l.free, slot)
+	l.inflight--
+	if j.overdue {
+		l.noteOverdue(-1, now)
+	}
+	// A worker that is kept busy finishes a request every "occupancy"; one that
+	// was idle worked on it since it was sent.
+	start := j.sent
+	if l.lastDone.After(start) {
+		start = l.lastDone
+	}
+	l.lastDone = now
+	took := max(float64(now.Sub(start)), 1)
+	if l.occupancy == 0 {
+		l.occupancy = took
+	}
+	l.occupancy += (took - l.occupancy) / 16
+	prefetch := int(min(prefetchTime/l.occupancy, maxPrefetch))
+	if prefetch == 1 {
+		prefetch = 0 // a slow processor: whoever is free first should have it
+	}
+	l.window = l.concurrency + prefetch
+}
+
+// noteOverdue counts requests past their time and the moment since which they
+// have left no slot free; the dispatcher's lock is held.
+func (l *link) noteOverdue(by int, now time.Time) {
+	l.overdue += by
+	switch {
+	case l.overdue < l.concurrency:
+		l.stuckSince = time.Time{}
+	case l.stuckSince.IsZero():
+		l.stuckSince = now
+	}
+}
+
+func (l *link) each(f func(*job)) {
+	for _, j := range l.slots {
+		f(j)
+	}
+}
+
+// orphans returns the requests that the worker still has.
+func (l *link) orphans() []*job {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	var jobs []*job
+	l.each(func(j *job) {
+		if j != nil {
+			jobs = append(jobs, j)
+		}
+	})
+	return jobs
+}
+
+func (l *link) cancel(id uint64) {
+	l.out.message(wire.Header{Type: wire.Cancel, ID: id}, nil)
+}
+
+// readLoop reads answers until the connection ends. It returns nil at
+// end-of-file, otherwise what the worker did wrong.
+func (l *link) readLoop(in *inbox, drained func()) error {
+	for {
+		h, payload, err := in.next()
+		if err != nil {
+			if errors.Is(err, errEOF) {
+				return nil
+			}
+			return err
+		}
+		switch h.Type {
+		case wire.Response:
+			if err := l.response(h, payload); err != nil {
+				return err
+			}
+		case wire.Pong:
+		case wire.Drained:
+			drained()
+		default:
+			if h.Type.Known() {
+				return fmt.Errorf("frame %v after READY", h.Type)
+			}
+		}
+	}
+}
+
+func (l *link) response(h wire.Header, payload []byte) error {
+	l.d.mu.Lock()
+	var j *job
+	if slot := h.ID & (1<<slotBits - 1); l.slots[slot] != nil && l.slots[slot].id == h.ID {
+		j = l.slots[slot]
+	}
+	abandoned := j != nil && j.abandoned
+	l.d.mu.Unlock()
+	if j == nil {
+		return fmt.Errorf("RESPONSE to request %d, which it does not have", h.ID)
+	}
+	if !abandoned {
+		if len(j.answer)+len(payload) > wire.MaxMessage {
+			return fmt.Errorf("RESPONSE of more than %d bytes", wire.MaxMessage)
+		}
+		if h.Flags&wire.More != 0 || len(j.answer) > 0 {
+			l.budget.force(int64(len(payload)))
+			j.forced += int64(len(payload))
+		}
+		j.answer = append(j.answer, payload...)
+	}
+	if h.Flags&wire.More != 0 {
+		return nil
+	}
+	j.status, j.flags = h.Status, h.Flags
+	l.d.finish(l, j, nil, time.Now())
+	return nil
+}
+
+// outbox is what is to be written to a worker. Small messages are copied and
+// leave together in one write; long ones take turns, a frame each, so that a
+// small message never waits for a whole long one.
+type outbox struct {
+	mu    sync.Mutex
+	small []byte
+	long  []longMessage
+	wake  chan struct{}
+	gone  chan struct{} // closed when the writer has ended
+}
+
+type longMessage struct {
+	header wire.Header
+	rest   []byte
+}
+
+// smallMessage is the longest message that is copied: copying it costs less
+// than a system call of its own.
+const smallMessage = 32 << 10
+
+func (o *outbox) message(h wire.Header, payload []byte) {
+	o.mu.Lock()
+	if len(payload) <= smallMessage {
+		o.small = wire.AppendFrame(o.small, h, payload)
+	} else {
+		o.long = append(o.long, longMessage{h, payload})
+	}
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write writes messages until the connection breaks or stop is closed. Only
+// the reader reports a broken connection, so that there is one report.
+func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
+	defer close(o.gone)
+	var spare, header []byte
+	for {
+		select {
+		case <-stop:
+			return
+		case <-o.wake:
+		}
+		for {
+			o.mu.Lock()
+			small := o.small
+			o.small = spare[:0]
+			var chunk []byte
+			if len(o.long) > 0 {
+				m := &o.long[0]
+				h := m.header
+				chunk = m.rest[:min(len(m.rest), wire.MaxPayload)]
+				m.rest = m.rest[len(chunk):]
+				h.Length = uint32(len(chunk))
+				last := len(m.rest) == 0
+				if !last {
+					h.Flags |= wire.More
+				}
+				header = h.Append(header[:0])
+				turn := *m
+				o.long = append(o.long[:0], o.long[1:]...)
+				if !last {
+					o.long = append(o.long, turn)
+				}
+			}
+			o.mu.Unlock()
+			if len(small) == 0 && chunk == nil {
+				spare = small
+				break
+			}
+			var err error
+			if chunk == nil {
+				_, err = conn.Write(small)
+			} else {
+				parts := net.Buffers{small, header, chunk}
+				_, err = parts.WriteTo(conn)
+			}
+			if err != nil {
+				return
+			}
+			if cap(small) > 1<<20 {
+				small = nil // a burst is over: give its memory back
+			}
+			spare = small
+		}
+	}
+}
+
+// inbox reads frames from a worker.
+type inbox struct {
+	conn       net.Conn
+	buf        []byte
+	start, end int
+}
+
+func newInbox(conn net.Conn) *inbox {
+	return &inbox{conn: conn, buf: make([]byte, wire.HeaderSize+wire.MaxPayload+64<<10)}
+}
+
+// errEOF is a connection that ended between two frames, by the worker's doing
+// or by ours.
+var errEOF = errors.New("end of file")
+
+// next returns the next frame. The payload is valid until the call after.
+func (in *inbox) next() (wire.Header, []byte, error) {
+	for {
+		have := in.buf[in.start:in.end]
+		if len(have) >= wire.HeaderSize {
+			h, err := wire.ParseHeader(have)
+			if err != nil {
+				return h, nil, err
+			}
+			if size := wire.HeaderSize + int(h.Length); len(have) >= size {
+				in.start += size
+				return h, have[wire.HeaderSize:size], nil
+			}
+		}
+		if in.start > 0 {
+			in.end = copy(in.buf, have)
+			in.start = 0
+		}
+		n, err := in.conn.Read(in.buf[in.end:])
+		in.end += n
+		if n == 0 && err != nil {
+			if in.end > 0 {
+				return wire.Header{}, nil, fmt.Errorf("connection ended inside a frame: %w", err)
+			}
+			return wire.Header{}, nil, errEOF
+		}
+	}
+}
+
+// decimal reads a number from a message's properties.
+func decimal(props map[string]string, name string, otherwise int) (int, error) {
+	text, ok := props[name]
+	if !ok {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("property %s is %q, not a number", name, text)
+	}
+	return n, nil
+}

@@ -1,0 +1,304 @@
+package serving
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/serving/backtrace"
+	"github.com/openeas/eascmd/pkg/serving/event"
+)
+
+// process is a worker's process: its output, its end, and what can be found
+// out about that.
+type process struct {
+	id     int
+	pid    int
+	plan   *runplan.Plan
+	emit   func(event.Event)
+	cmd    *exec.Cmd
+	crash  *os.File // where the host's signal handler writes
+	output sync.WaitGroup
+	tail   tail
+	ooms   int // kills in the control group before the start
+
+	dead chan struct{} // closed when it was waited for; state is set
+	err  error
+
+	mu     sync.Mutex
+	killed string // why we ended it, if we did
+}
+
+// outputTime is how long the output of a dead process is waited for: a child
+// that it left behind may hold the pipes open for ever.
+const outputTime = 500 * time.Millisecond
+
+func startProcess(plan *runplan.Plan, id int, env []string, emit func(event.Event)) (*process, error) {
+	p := &process{id: id, plan: plan, emit: emit, dead: make(chan struct{})}
+	crash, err := crashFile()
+	if err != nil {
+		return nil, err
+	}
+	p.crash = crash
+	command := plan.Worker.Command
+	p.cmd = exec.Command(command[0], command[1:]...)
+	p.cmd.Dir = plan.Processor.Dir
+	p.cmd.ExtraFiles = []*os.File{crash}
+	p.cmd.Env = append(env, "EASCMD_CRASH_FD=3")
+	p.cmd.SysProcAttr = workerAttributes()
+
+	var ours, theirs [2]*os.File
+	closeAll := func(files [2]*os.File) {
+		for _, f := range files {
+			if f != nil {
+				f.Close()
+			}
+		}
+	}
+	for i := range ours {
+		if ours[i], theirs[i], err = os.Pipe(); err != nil {
+			closeAll(ours)
+			closeAll(theirs)
+			crash.Close()
+			return nil, err
+		}
+	}
+	p.cmd.Stdout, p.cmd.Stderr = theirs[0], theirs[1]
+	p.ooms = oomKills(plan.Worker.Cgroup)
+	err = p.cmd.Start()
+	closeAll(theirs)
+	if err != nil {
+		closeAll(ours)
+		crash.Close()
+		return nil, err
+	}
+	p.pid = p.cmd.Process.Pid
+	confine(p.pid, plan.Worker.Cgroup, func(text string) {
+		emit(event.Event{Type: event.Warning, Worker: id, Message: text})
+	})
+	p.output.Go(func() { p.follow("stdout", ours[0]) })
+	p.output.Go(func() { p.follow("stderr", ours[1]) })
+	go p.watchMemory()
+	go p.wait(ours)
+	return p, nil
+}
+
+// crashFile makes the file that a crash is recorded in. It has no name, so
+// that nothing is left of it.
+func crashFile() (*os.File, error) {
+	f, err := os.CreateTemp("", "eas-crash-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (p *process) wait(pipes [2]*os.File) {
+	err := p.cmd.Wait()
+	// What the process started dies with it; what does not is cut off.
+	killGroup(p.pid)
+	done := make(chan struct{})
+	go func() { p.output.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(outputTime):
+	}
+	for _, f := range pipes {
+		f.Close()
+	}
+	<-done
+	p.err = err
+	close(p.dead)
+}
+
+// longestLine is where a line without an end is cut.
+const longestLine = 64 << 10
+
+func (p *process) follow(stream string, r io.Reader) {
+	br := bufio.NewReaderSize(r, longestLine)
+	for {
+		line, err := br.ReadSlice('\n')
+		if len(line) > 0 {
+			text := strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n")), "�")
+			if stream == "stderr" {
+				p.tail.add(text)
+			}
+			p.emit(event.Event{Type: event.Log, Worker: p.id, Stream: stream, Message: text})
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
+}
+
+// killBecause ends the process at once; why becomes its explanation.
+func (p *process) killBecause(why string) {
+	p.mu.Lock()
+	if p.killed == "" {
+		p.killed = why
+	}
+	p.mu.Unlock()
+	p.kill()
+}
+
+func (p *process) kill() {
+	select {
+	case <-p.dead: // its number may be somebody else's by now
+	default:
+		killGroup(p.pid)
+		p.cmd.Process.Kill()
+	}
+}
+
+// endSoon ends a process that has no more to say, unless it ends by itself.
+func (p *process) endSoon() {
+	go func() {
+		select {
+		case <-p.dead:
+		case <-time.After(5 * time.Second):
+			p.killBecause("it closed its connection and went on")
+		}
+	}()
+}
+
+func (p *process) abnormal() bool { return p.err != nil }
+
+// explainTime bounds the search for names in the debug information of large
+// libraries.
+const explainTime = 5 * time.Second
+
+// explain says why the process ended: one line, and under it what is known of
+// a crash and the last lines of its standard error.
+func (p *process) explain() string {
+	defer p.crash.Close()
+	var b strings.Builder
+	fmt.Fprintf(&b, "worker %d (process %d) ", p.id, p.pid)
+	p.mu.Lock()
+	killed := p.killed
+	p.mu.Unlock()
+	signal := exitSignal(p.cmd.ProcessState)
+	ctx, cancel := context.WithTimeout(context.Background(), explainTime)
+	defer cancel()
+	switch record := p.crashRecord(); {
+	case killed != "":
+		b.WriteString("was ended: " + killed)
+	case p.outOfMemory():
+		fmt.Fprintf(&b, "was killed: out of memory (the limit is %d MB)", p.plan.Worker.MemoryMB)
+	case record != nil:
+		b.WriteString("crashed: " + strings.TrimRight(record.Explain(ctx, backtrace.Options{}).String(), "\n"))
+	case signal != "":
+		b.WriteString("was killed by signal " + signal)
+	default:
+		fmt.Fprintf(&b, "ended with exit status %d", p.cmd.ProcessState.ExitCode())
+	}
+	if lines := p.tail.last(); len(lines) > 0 {
+		b.WriteString("\nlast lines of its standard error:")
+		for _, line := range lines {
+			b.WriteString("\n  " + line)
+		}
+	}
+	return b.String()
+}
+
+func (p *process) crashRecord() *backtrace.Record {
+	if _, err := p.crash.Seek(0, io.SeekStart); err != nil {
+		return nil
+	}
+	record, err := backtrace.ParseRecord(p.crash)
+	if err != nil {
+		return nil // empty, most often: it did not crash
+	}
+	return record
+}
+
+func (p *process) outOfMemory() bool {
+	return p.plan.Worker.Cgroup != "" && exitSignal(p.cmd.ProcessState) != "" && oomKills(p.plan.Worker.Cgroup) > p.ooms
+}
+
+// oomKills returns how many processes of a control group the kernel has killed
+// for want of memory, 0 where that cannot be read.
+func oomKills(cgroup string) int {
+	if cgroup == "" {
+		return 0
+	}
+	for _, file := range [...]string{"memory.events", "memory.oom_control"} { // version 2, version 1
+		data, err := os.ReadFile(filepath.Join(cgroup, file))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+				n, _ := strconv.Atoi(count)
+				return n
+			}
+		}
+	}
+	return 0
+}
+
+// watchMemory warns of a worker that has outgrown its memory where no control
+// group limits it: EAS would end it there.
+func (p *process) watchMemory() {
+	limit := p.plan.Worker.MemoryMB
+	if limit <= 0 || p.plan.Worker.Cgroup != "" {
+		return
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.dead:
+			return
+		case <-ticker.C:
+		}
+		if resident := residentMB(p.pid); resident > limit {
+			p.emit(event.Event{Type: event.Warning, Worker: p.id, Message: fmt.Sprintf(
+				"worker %d uses %d MB of memory; metadata.memory allows %d MB, and EAS would end it", p.id, resident, limit)})
+			return
+		}
+	}
+}
+
+// tail keeps the last lines of a stream.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const (
+	tailLines  = 20
+	tailLength = 500 // bytes of a line that are kept
+)
+
+func (t *tail) add(line string) {
+	if len(line) > tailLength {
+		line = strings.ToValidUTF8(line[:tailLength], "") + "…"
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) == tailLines {
+		t.lines = append(t.lines[:0], t.lines[1:]...)
+	}
+	t.lines = append(t.lines, line)
+}
+
+func (t *tail) last() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]string(nil), t.lines...)
+}

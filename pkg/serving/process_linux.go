@@ -1,0 +1,80 @@
+package serving
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// workerAttributes put a worker into a process group of its own, so that what
+// it started can be ended with it, and let it die with the thread that starts
+// it (see lockThread), so that even one that has not connected yet does not
+// outlive a killed gateway.
+func workerAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// lockThread keeps a goroutine on its thread: the kernel sends the
+// parent-death signal when the thread ends that started the process.
+func lockThread() func() {
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
+}
+
+// workerOOMScore makes a worker the kernel's choice when memory runs out, so
+// that the gateway survives to explain.
+const workerOOMScore = 500
+
+// confine does to a process what must be done from outside.
+func confine(pid int, cgroup string, warn func(string)) {
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	// Failing is harmless: the process may be gone already.
+	os.WriteFile(filepath.Join(proc, "oom_score_adj"), []byte(strconv.Itoa(workerOOMScore)), 0)
+	if cgroup == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+		warn("the memory limit does not hold for this worker: " + err.Error())
+	}
+}
+
+// residentMB is the resident memory of a process in megabytes, 0 where it
+// cannot be read.
+func residentMB(pid int) int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize()) >> 20
+}
+
+// terminate sends SIGTERM to a worker whose processor handles it. To one that
+// does not it would be a sudden end.
+func (p *process) terminate() {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(data)) {
+		mask, ok := strings.CutPrefix(line, "SigCgt:")
+		if !ok {
+			continue
+		}
+		caught, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+		if err == nil && caught&(1<<(uint(syscall.SIGTERM)-1)) != 0 {
+			p.cmd.Process.Signal(syscall.SIGTERM)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package serving
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/serving/event"
+	"github.com/openeas/eascmd/pkg/serving/wire"
+)
+
+// supervisor keeps the workers up: one goroutine a worker starts it, waits for
+// it to be ready, hands its connection to the dispatcher, explains its death
+// and starts it again.
+type supervisor struct {
+	plan     *runplan.Plan
+	dir      string
+	listener *net.UnixListener
+	d        *dispatcher
+	metrics  *metrics
+	emit     func(event.Event)
+	budget   *budget
+
+	mu       sync.Mutex
+	expected map[string]chan<- hello // workers that have not said HELLO, by key
+	seen     map[int]bool            // workers that were ready at least once
+	started  time.Time
+	up       map[int]*process // running workers
+
+	draining atomic.Bool
+	stop     chan struct{} // closed when workers are to end
+	wg       sync.WaitGroup
+	end      func(error)
+}
+
+// hello is a connection whose HELLO was accepted.
+type hello struct {
+	conn *net.UnixConn
+	in   *inbox
+}
+
+// maxEarlyDeaths is how often in a row a worker may die before READY.
+const maxEarlyDeaths = 3
+
+func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *metrics, emit func(event.Event)) (*supervisor, error) {
+	path := filepath.Join(dir, socketName)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fault.New(fault.Failed, "listen for workers on %s: %w", path, err)
+	}
+	return &supervisor{
+		plan: plan, dir: dir, listener: listener, d: d, budget: b, metrics: m, emit: emit,
+		expected: make(map[string]chan<- hello),
+		seen:     make(map[int]bool),
+		up:       make(map[int]*process),
+		stop:     make(chan struct{}),
+	}, nil
+}
+
+// start starts all workers. end is called once when the run cannot go on.
+func (s *supervisor) start(end func(error)) {
+	s.end = end
+	s.started = time.Now()
+	s.wg.Go(s.accept)
+	for i := range s.plan.Worker.Count {
+		s.wg.Go(func() { s.supervise(i + 1) })
+	}
+}
+
+// drain ends the workers, gently until ctx ends.
+func (s *supervisor) drain(ctx context.Context) {
+	s.draining.Store(true)
+	close(s.stop)
+	done := make(chan struct{})
+	go func() { s.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for _, p := range s.up {
+		p.kill()
+	}
+	s.mu.Unlock()
+	s.listener.Close()
+	<-done
+}
+
+// accept takes connections and matches their HELLO with the workers that were
+// started.
+func (s *supervisor) accept() {
+	go func() {
+		<-s.stop
+		s.listener.Close()
+	}()
+	for {
+		conn, err := s.listener.AcceptUnix()
+		if err != nil {
+			return
+		}
+		go s.greet(conn)
+	}
+}
+
+// helloTime is how long a connection may take over its HELLO.
+const helloTime = 10 * time.Second
+
+func (s *supervisor) greet(conn *net.UnixConn) {
+	conn.SetDeadline(time.Now().Add(helloTime))
+	in := newInbox(conn)
+	waiting, err := s.checkHello(in)
+	if err == nil {
+		var payload []byte
+		payload, _ = wire.AppendProperty(payload, "protocol", strconv.Itoa(wire.MaxVersion))
+		payload, _ = wire.AppendProperty(payload, "features", "")
+		_, err = conn.Write(wire.AppendFrame(nil, wire.Header{Type: wire.Hello}, payload))
+	}
+	if err != nil {
+		conn.Close()
+		s.emit(event.Event{Type: event.Warning, Message: "a worker's connection was refused: " + err.Error()})
+		return
+	}
+	conn.SetDeadline(time.Time{})
+	waiting <- hello{conn, in}
+}
+
+func (s *supervisor) checkHello(in *inbox) (chan<- hello, error) {
+	h, payload, err := in.next()
+	if err != nil {
+		return nil, err
+	}
+	if h.Type != wire.Hello {
+		return nil, fmt.Errorf("it began with %v instead of HELLO", h.Type)
+	}
+	props, err := wire.Properties(payload)
+	if err != nil {
+		return nil, fmt.Errorf("HELLO: %w", err)
+	}
+	lowest, err := decimal(props, "protocol.min", 0)
+	if err != nil {
+		return nil, fmt.Errorf("HELLO: %w", err)
+	}
+	highest, err := decimal(props, "protocol.max", 0)
+	if err != nil {
+		return nil, fmt.Errorf("HELLO: %w", err)
+	}
+	if lowest > wire.MaxVersion || highest < wire.MinVersion {
+		return nil, fmt.Errorf("host %q speaks the worker protocol from version %d to %d; this eascmd speaks %d to %d",
+			props["host"], lowest, highest, wire.MinVersion, wire.MaxVersion)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := s.expected[props["key"]]
+	if waiting == nil {
+		return nil, fmt.Errorf("HELLO with a key that no worker was given")
+	}
+	delete(s.expected, props["key"])
+	return waiting, nil
+}
+
+// supervise keeps worker number id up until the run ends.
+func (s *supervisor) supervise(id int) {
+	unlock := lockThread() // the worker's parent-death signal is tied to this thread
+	defer unlock()
+	backoff := backoff{}
+	for early := 0; ; {
+		life := s.live(id)
+		if s.draining.Load() {
+			if life.abnormal {
+				s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why})
+			}
+			return
+		}
+		s.metrics.death()
+		if life.fatal != nil {
+			s.giveUp(life.fatal)
+			return
+		}
+		s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why})
+		if life.ready.IsZero() {
+			early++
+		} else {
+			early = 0
+		}
+		switch {
+		case s.plan.Worker.NoRestart:
+			s.giveUp(fault.New(fault.Processor, "worker %d died and runtime.enable_crash_block forbids to start it again", id))
+			return
+		case early >= maxEarlyDeaths:
+			s.giveUp(fault.New(fault.Processor, "worker %d died %d times in a row before it was ready", id, early))
+			return
+		}
+		wait := backoff.next(life.ready, time.Now())
+		s.emit(event.Event{Type: event.Restarting, Worker: id, ElapsedMS: wait.Milliseconds()})
+		select {
+		case <-time.After(wait):
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// giveUp ends the run.
+func (s *supervisor) giveUp(err *fault.Error) {
+	s.d.shut(&failure{503, err.Text})
+	s.end(err)
+}
+
+// backoff is the pause before a restart: none after a death on its own, and
+// doubling from 100 ms to 10 s when deaths follow each other.
+type backoff struct{ last time.Duration }
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 10 * time.Second
+)
+
+// next returns the pause after a worker that was ready since the given time
+// (zero: never) died at now.
+func (b *backoff) next(ready, now time.Time) time.Duration {
+	if !ready.IsZero() && now.Sub(ready) >= maxBackoff {
+		b.last = 0
+		return 0
+	}
+	wait := b.last
+	b.last = min(max(2*b.last, firstBackoff), maxBackoff)
+	return wait
+}
+
+// life is what became of one process.
+type life struct {
+	pid      int
+	ready    time.Time    // zero: it died before
+	why      string       // the explanation of its death
+	abnormal bool         // it did not simply end
+	fatal    *fault.Error // the run cannot go on
+}
+
+// live starts worker id, serves with it, and returns when it is dead.
+func (s *supervisor) live(id int) life {
+	s.expectWorkers()
+	key := randomWord()
+	greeted := make(chan hello, 1)
+	s.mu.Lock()
+	s.expected[key] = greeted
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.expected, key)
+		s.mu.Unlock()
+	}()
+
+	start := time.Now()
+	p, err := startProcess(s.plan, id, s.environment(id, key), s.emit)
+	if err != nil {
+		return life{fatal: fault.New(fault.Processor, "start worker %d: %w", id, err)}
+	}
+	s.mu.Lock()
+	s.up[id] = p
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.up, id)
+		s.mu.Unlock()
+	}()
+
+	w := &worker{supervisor: s, id: id, process: p, started: start}
+	return w.run(greeted)
+}
+
+// expectWorkers tells the dispatcher whether requests may wait: they may once
+// the service has been ready, not while it loads for the first time.
+func (s *supervisor) expectWorkers() {
+	s.mu.Lock()
+	waiting := len(s.seen) > 0
+	s.mu.Unlock()
+	s.d.expect(waiting)
+}
+
+// becameReady tells that a worker can take requests: for the first time, after
+// a restart, or as the last one that makes the service whole.
+func (s *supervisor) becameReady(id int, took time.Duration) {
+	s.mu.Lock()
+	again := s.seen[id]
+	s.seen[id] = true
+	whole := len(s.seen) == s.plan.Worker.Count
+	s.mu.Unlock()
+	s.d.expect(true)
+	switch {
+	case again:
+		s.emit(event.Event{Type: event.Restarted, Worker: id, ElapsedMS: took.Milliseconds()})
+	case whole:
+		s.emit(event.Event{Type: event.Ready, ElapsedMS: time.Since(s.started).Milliseconds()})
+	}
+}
+
+func (s *supervisor) environment(id int, key string) []string {
+	own := map[string]string{
+		"EASCMD_WORKER_SOCKET": filepath.Join(s.dir, socketName),
+		"EASCMD_WORKER_ID":     strconv.Itoa(id),
+		"EASCMD_WORKER_KEY":    key,
+	}
+	for _, v := range s.plan.Worker.Env {
+		own[v.Name] = v.Value
+	}
+	var env []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if _, replaced := own[name]; !replaced && !credential(name) {
+			env = append(env, kv)
+		}
+	}
+	for name, value := range own {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// credential reports whether a variable of ours must not reach user code: the
+// processor has no business with the keys that deploy it.
+func credential(name string) bool {
+	return strings.HasPrefix(name, "ALIBABA_CLOUD_") || strings.HasPrefix(name, "EASCMD_")
+}

@@ -1,0 +1,264 @@
+package serving
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/serving/event"
+	"github.com/openeas/eascmd/pkg/serving/wire"
+)
+
+// worker is one process from its start to its death.
+type worker struct {
+	*supervisor
+	id      int
+	process *process
+	started time.Time
+	link    *link
+	drained chan struct{}
+}
+
+// loadingInterval is how often a long load says that it goes on.
+const loadingInterval = 10 * time.Second
+
+func (w *worker) run(greeted <-chan hello) life {
+	result := life{pid: w.process.pid}
+	ticker := time.NewTicker(loadingInterval)
+	defer ticker.Stop()
+	var deadline <-chan time.Time
+	if ms := w.plan.Worker.LoadTimeoutMS; ms > 0 {
+		timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
+		defer timer.Stop()
+		deadline = timer.C
+	}
+	// loading ends with READY and a warm-up, or with a reason.
+	loaded := make(chan error, 1)
+	var reading chan error
+	stop := w.stop
+	for {
+		select {
+		case h := <-greeted:
+			reading = make(chan error, 1)
+			w.open(h, loaded, reading)
+		case err := <-loaded:
+			ticker.Stop()
+			deadline = nil
+			if err != nil {
+				if f, ok := err.(*loadFailure); ok {
+					return w.loadFailed(result, f)
+				}
+				// A worker that breaks the protocol or ends while loading dies below.
+				continue
+			}
+			result.ready = time.Now()
+			w.d.join(w.link)
+			w.becameReady(w.id, time.Since(w.started))
+		case err := <-reading:
+			// The connection is gone: no new requests. The process is what tells
+			// why, so give it a moment to end by itself.
+			reading = nil
+			w.d.leave(w.link)
+			if err != nil {
+				w.process.killBecause("it broke the worker protocol: " + err.Error())
+			} else {
+				w.process.endSoon()
+			}
+		case <-ticker.C:
+			w.emit(event.Event{Type: event.Loading, Worker: w.id, ElapsedMS: time.Since(w.started).Milliseconds()})
+		case <-deadline:
+			w.process.killBecause(fmt.Sprintf("loading took longer than %v", time.Duration(w.plan.Worker.LoadTimeoutMS)*time.Millisecond))
+		case <-stop:
+			stop = nil
+			w.askToEnd()
+		case <-w.process.dead:
+			result.why, result.abnormal = w.bury(), w.process.abnormal()
+			return result
+		}
+	}
+}
+
+// open begins the conversation: START, then frames both ways.
+func (w *worker) open(h hello, loaded chan<- error, reading chan<- error) {
+	w.link = newLink(h.conn, w.d, w.budget, w.process.killBecause)
+	w.drained = make(chan struct{})
+	payload, err := w.startPayload()
+	if err != nil {
+		loaded <- &loadFailure{message: err.Error()}
+		return
+	}
+	w.link.out.message(wire.Header{Type: wire.Start}, payload)
+	go w.link.out.write(h.conn, w.process.dead)
+	go func() {
+		err := w.converse(h.in, loaded)
+		h.conn.Close()
+		reading <- err
+	}()
+}
+
+// converse reads the worker's frames from START to the end of the connection.
+func (w *worker) converse(in *inbox, loaded chan<- error) error {
+	for {
+		h, payload, err := in.next()
+		if err != nil {
+			loaded <- errLoadEnded
+			if err == errEOF {
+				return nil
+			}
+			return err
+		}
+		switch h.Type {
+		case wire.Ready:
+			props, err := wire.Properties(payload)
+			if err != nil {
+				return fmt.Errorf("READY: %w", err)
+			}
+			n, err := decimal(props, "concurrency", 1)
+			if err != nil {
+				return fmt.Errorf("READY: %w", err)
+			}
+			if n < 1 {
+				return fmt.Errorf("READY: concurrency is %d", n)
+			}
+			w.d.mu.Lock()
+			w.link.setConcurrency(n)
+			w.d.mu.Unlock()
+			go func() {
+				w.warmUp()
+				loaded <- nil
+			}()
+			return w.link.readLoop(in, func() { close(w.drained) })
+		case wire.Failed:
+			props, err := wire.Properties(payload)
+			if err != nil {
+				return fmt.Errorf("FAILED: %w", err)
+			}
+			loaded <- &loadFailure{state: props["state"], message: props["message"], hint: props["hint"]}
+			return nil
+		case wire.Pong:
+		default:
+			if h.Type.Known() {
+				return fmt.Errorf("frame %v before READY", h.Type)
+			}
+		}
+	}
+}
+
+// errLoadEnded is a connection that ended before READY or FAILED.
+var errLoadEnded = fmt.Errorf("the connection ended while the worker was loading")
+
+// loadFailure is what a worker said in FAILED.
+type loadFailure struct{ state, message, hint string }
+
+func (f *loadFailure) Error() string { return f.message }
+
+// loadFailed ends a worker that could not load. Where the service has never
+// run, trying again would only hide the message.
+func (w *worker) loadFailed(result life, f *loadFailure) life {
+	w.process.endSoon()
+	<-w.process.dead
+	text := "the processor could not be loaded"
+	if f.message != "" {
+		text += ": " + f.message
+	}
+	result.why = w.bury()
+	w.mu.Lock()
+	never := !w.seen[w.id]
+	w.mu.Unlock()
+	if never {
+		result.fatal = &fault.Error{Kind: fault.Processor, Text: text, Hint: f.hint}
+		return result
+	}
+	result.why = text
+	return result
+}
+
+func (w *worker) startPayload() ([]byte, error) {
+	p := w.plan
+	type property struct{ name, value string }
+	list := []property{
+		{"service", p.Name},
+		{"workspace", p.Workspace},
+		{"entry", p.Processor.Entry},
+		{"main_class", p.Processor.MainClass},
+		{"model_entry", p.Processor.ModelEntry},
+		{"model_config", p.Processor.ModelConfig},
+		{"threads", strconv.Itoa(min(p.Worker.Threads, maxThreads))},
+	}
+	for name, value := range p.Properties {
+		list = append(list, property{"prop." + name, value})
+	}
+	var b []byte
+	var err error
+	for _, prop := range list {
+		if b, err = wire.AppendProperty(b, prop.name, prop.value); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// warmUp replays the service's warm-up requests, one after the other. What a
+// processor answers them is its own affair; what went wrong is told.
+func (w *worker) warmUp() {
+	for _, path := range w.plan.Worker.WarmUp {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			w.emit(event.Event{Type: event.Warning, Worker: w.id, Message: "warm-up request was not sent: " + err.Error()})
+			continue
+		}
+		j := &job{body: body, since: time.Now(), done: make(chan struct{}, 1)}
+		w.d.mu.Lock()
+		w.link.assign(j, j.since)
+		w.d.mu.Unlock()
+		select {
+		case <-j.done:
+		case <-w.process.dead:
+			return
+		}
+		w.budget.release(j.forced)
+		if status := httpStatus(j.status, j.flags); j.failed == nil && status != 200 {
+			w.emit(event.Event{Type: event.Warning, Worker: w.id,
+				Message: fmt.Sprintf("warm-up request %s was answered %d: %s", path, status, excerpt(j.answer))})
+		}
+	}
+}
+
+// excerpt is the beginning of an answer, for a message.
+func excerpt(b []byte) string {
+	const most = 200
+	text := strings.ToValidUTF8(string(b[:min(len(b), most)]), "�")
+	if len(b) > most {
+		text += "…"
+	}
+	return text
+}
+
+// askToEnd ends a worker in order: it finishes what it has and goes.
+func (w *worker) askToEnd() {
+	if w.plan.Properties["rpc.enable_sigterm"] == "true" {
+		w.process.terminate() // for the processor's own clean-up
+	}
+	if w.link == nil {
+		w.process.kill() // still on its way to HELLO: it has nothing to finish
+		return
+	}
+	w.d.leave(w.link)
+	w.link.out.message(wire.Header{Type: wire.Drain}, nil)
+}
+
+// bury explains the death of the process, answers the requests that died with
+// it, and returns the explanation.
+func (w *worker) bury() string {
+	why := w.process.explain()
+	if w.link != nil {
+		w.d.leave(w.link)
+		w.link.conn.Close()
+		<-w.link.out.gone
+		w.d.fail(w.link, &failure{500, why})
+	}
+	return why
+}
