@@ -1,0 +1,307 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is how long a script waits for something that has to happen. It
+// only ever passes in full where a test fails.
+const patience = 60 * time.Second
+
+// scriptCommands are the commands that our scripts have besides testscript's.
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"status":  status,
+	"service": service,
+	"http":    request,
+	"port":    freePort,
+}
+
+// status runs a program and checks its exit status:
+//
+//	status 3 eascmd test service.json
+//
+// Its output is there for stdout, stderr and cmp, as after exec.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status CODE PROGRAM [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// service keeps `eascmd test` running while a script goes on:
+//
+//	service start test service.json --workers 2   starts it and waits until it is ready; sets $URL, $ENDPOINT, $TOKEN, $PID
+//	service wait REGEXP                           waits until its output matches
+//	service stop [SIGNAL [CODE]]                  sends SIGNAL (INT) and checks the exit status (130);
+//	                                              its output is there for stdout and stderr
+func service(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: service start|wait|stop ...")
+	}
+	switch verb, rest := args[0], args[1:]; verb {
+	case "start":
+		startService(ts, rest)
+	case "wait":
+		if len(rest) != 1 {
+			ts.Fatalf("usage: service wait REGEXP")
+		}
+		current(ts).wait(ts, regexp.MustCompile("(?m)"+rest[0]))
+	case "stop":
+		stopService(ts, rest)
+	default:
+		ts.Fatalf("unknown: service %s", verb)
+	}
+}
+
+// background is a running eascmd.
+type background struct {
+	cmd  *exec.Cmd
+	out  output // standard output
+	talk output // standard error
+	done chan struct{}
+	err  error // of Wait; read it after done
+}
+
+// services holds each script's running service.
+var services sync.Map // *testscript.TestScript -> *background
+
+func current(ts *testscript.TestScript) *background {
+	b, ok := services.Load(ts)
+	if !ok {
+		ts.Fatalf("no service was started")
+	}
+	return b.(*background)
+}
+
+var (
+	endpointPattern = regexp.MustCompile(`http://[0-9A-Za-z.:\[\]-]+/api/predict/\w+`)
+	tokenPattern    = regexp.MustCompile(`Token\s*\|\s*(\S+)\s*\|`)
+	readyPattern    = regexp.MustCompile(`(?m)^\[OK\] Service start(ed)? successfully`)
+)
+
+func startService(ts *testscript.TestScript, args []string) {
+	if old, ok := services.Load(ts); ok {
+		select {
+		case <-old.(*background).done:
+		default:
+			ts.Fatalf("a service is running already")
+		}
+	}
+	b := &background{done: make(chan struct{})}
+	path := filepath.Join(strings.SplitN(ts.Getenv("PATH"), string(os.PathListSeparator), 2)[0], "eascmd")
+	b.cmd = exec.Command(path, args...)
+	b.cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
+		b.cmd.Env = append(b.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	b.cmd.Stdout, b.cmd.Stderr = &b.out, &b.talk
+	// What the processor's children hold open must not keep the script waiting.
+	b.cmd.WaitDelay = 5 * time.Second
+	ts.Check(b.cmd.Start())
+	go func() {
+		b.err = b.cmd.Wait()
+		close(b.done)
+	}()
+	services.Store(ts, b)
+	ts.Defer(func() {
+		services.Delete(ts)
+		select {
+		case <-b.done:
+		default:
+			b.cmd.Process.Kill()
+			<-b.done
+			ts.Logf("the service was still running at the end of the script:\n%s%s", b.out.String(), b.talk.String())
+		}
+	})
+	b.wait(ts, readyPattern)
+	all := b.out.String() + b.talk.String()
+	url := endpointPattern.FindString(all)
+	if url == "" {
+		ts.Fatalf("no endpoint in the output:\n%s", all)
+	}
+	ts.Setenv("URL", url)
+	ts.Setenv("ENDPOINT", strings.SplitN(url, "/api/", 2)[0])
+	ts.Setenv("PID", strconv.Itoa(b.cmd.Process.Pid))
+	if m := tokenPattern.FindStringSubmatch(all); m != nil {
+		ts.Setenv("TOKEN", m[1])
+	}
+}
+
+// wait waits until the output matches.
+func (b *background) wait(ts *testscript.TestScript, pattern *regexp.Regexp) {
+	matches := func() bool { return pattern.MatchString(b.out.String()) || pattern.MatchString(b.talk.String()) }
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !matches() {
+		select {
+		case <-tick.C:
+		case <-b.done:
+			if !matches() {
+				ts.Fatalf("the service ended (%v) before %q was seen:\n%s%s", b.err, pattern, b.out.String(), b.talk.String())
+			}
+		case <-deadline:
+			ts.Fatalf("%q was not seen:\n%s%s", pattern, b.out.String(), b.talk.String())
+		}
+	}
+}
+
+func stopService(ts *testscript.TestScript, args []string) {
+	b := current(ts)
+	sig, want := syscall.SIGINT, 130
+	if len(args) > 0 {
+		known := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
+		var ok bool
+		if sig, ok = known[args[0]]; !ok {
+			ts.Fatalf("unknown signal %s", args[0])
+		}
+	}
+	if len(args) > 1 {
+		var err error
+		want, err = strconv.Atoi(args[1])
+		ts.Check(err)
+	}
+	ts.Check(b.cmd.Process.Signal(sig))
+	select {
+	case <-b.done:
+	case <-time.After(patience):
+		ts.Fatalf("the service goes on after %v:\n%s%s", sig, b.out.String(), b.talk.String())
+	}
+	io.WriteString(ts.Stdout(), b.out.String())
+	io.WriteString(ts.Stderr(), b.talk.String())
+	if got := b.cmd.ProcessState.ExitCode(); got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// request sends a request and prints the answer's body:
+//
+//	http [-m METHOD] [-token TOKEN] [-status N] [-h 'Name: value'] [-retry] URL [BODY|@FILE]
+//
+// Without a body it is a GET. The status has to be N (200). With -retry it is
+// sent again until it is.
+func request(ts *testscript.TestScript, neg bool, args []string) {
+	flags := flag.NewFlagSet("http", flag.ContinueOnError)
+	method := flags.String("m", "", "")
+	token := flags.String("token", "", "")
+	want := flags.Int("status", http.StatusOK, "")
+	header := flags.String("h", "", "")
+	retry := flags.Bool("retry", false, "")
+	if err := flags.Parse(args); err != nil || neg || flags.NArg() < 1 || flags.NArg() > 2 {
+		ts.Fatalf("usage: http [-m METHOD] [-token TOKEN] [-status N] [-h HEADER] [-retry] URL [BODY|@FILE]")
+	}
+	var body []byte
+	if flags.NArg() == 2 {
+		body = []byte(flags.Arg(1))
+		if name, ok := strings.CutPrefix(flags.Arg(1), "@"); ok {
+			body = []byte(ts.ReadFile(name))
+		}
+		if *method == "" {
+			*method = http.MethodPost
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		got, answer, err := send(ctx, *method, flags.Arg(0), *token, *header, body)
+		if err == nil && got == *want {
+			ts.Stdout().Write(answer)
+			return
+		}
+		if !*retry || ctx.Err() != nil {
+			ts.Check(err)
+			ts.Fatalf("status %d, want %d; the answer is:\n%s", got, *want, answer)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func send(ctx context.Context, method, url, token, header string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Close = true
+	if token != "" {
+		req.Header.Set("Authorization", token)
+	}
+	if name, value, ok := strings.Cut(header, ":"); ok {
+		req.Header.Set(name, strings.TrimSpace(value))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, err
+}
+
+// freePort sets a variable to the number of a port that is free, or, with
+// -hold, of one that is taken until the script ends:
+//
+//	port [-hold] NAME
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	hold := len(args) == 2 && args[0] == "-hold"
+	if neg || len(args) != 1 && !hold {
+		ts.Fatalf("usage: port [-hold] NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	if hold {
+		ts.Defer(func() { l.Close() })
+	} else {
+		l.Close()
+	}
+	ts.Setenv(args[len(args)-1], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// output collects what a program prints while others read it.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}

@@ -1,0 +1,134 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(program{m}, nil)
+}
+
+// program builds eascmd for the tests that want it and removes it after them.
+type program struct{ m *testing.M }
+
+func (p program) Run() int {
+	code := p.m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	return code
+}
+
+var built struct {
+	once sync.Once
+	dir  string // holds the program and the cache that all scripts share
+	err  error
+}
+
+// binDir returns a directory with the program, built as it is released.
+func binDir(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		built.dir, built.err = os.MkdirTemp("", "eascmd-e2e-")
+		if built.err != nil {
+			return
+		}
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
+			"-o", filepath.Join(built.dir, "bin")+string(filepath.Separator), "./cmd/eascmd")
+		cmd.Dir = ".."
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("build eascmd: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, "bin")
+}
+
+// TestScripts runs every script below scripts/, each in a directory and with a
+// home of its own. Besides testscript's commands they have those of
+// commands_test.go. To run one: go test ./test -run TestScripts/NAME
+func TestScripts(t *testing.T) {
+	var files []string
+	err := filepath.WalkDir("scripts", func(path string, d os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".txtar") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatal("no scripts found")
+	}
+	bin := binDir(t)
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Files:              files,
+		RequireUniqueNames: true,
+		Cmds:               scriptCommands,
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "compiler":
+				return haveCompiler(), nil
+			case "root":
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			if err := os.Mkdir(home, 0o700); err != nil {
+				return err
+			}
+			// Sockets live here: the path has to be short, and what is left in
+			// it when the script ends is a leak.
+			runtimeDir, err := os.MkdirTemp("", "eas-")
+			if err != nil {
+				return err
+			}
+			env.Defer(func() {
+				defer os.RemoveAll(runtimeDir)
+				left, _ := filepath.Glob(filepath.Join(runtimeDir, "eascmd", "run-*"))
+				if len(left) > 0 {
+					env.T().Log("left behind: " + strings.Join(left, " "))
+					env.T().FailNow()
+				}
+			})
+			env.Setenv("HOME", home)
+			env.Setenv("XDG_RUNTIME_DIR", runtimeDir)
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(built.dir, "cache"))
+			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+			env.Setenv("REPO", repo)
+			// The machine's own settings must not reach a script.
+			for _, name := range []string{"NO_COLOR", "CI", "TERM"} {
+				env.Setenv(name, "")
+			}
+			return nil
+		},
+	})
+}
+
+func haveCompiler() bool {
+	for _, name := range []string{"g++", "make"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return false
+		}
+	}
+	return runtime.GOOS == "linux"
+}
