@@ -11,10 +11,10 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// SchemaID identifies the JSON Schema. Descriptions may name it, or the path of
-// a file with the schema, under $schema; the key is for editors and otherwise
-// ignored.
-const SchemaID = "https://github.com/openeas/eascmd/schema/service.json"
+// SchemaID identifies the JSON Schema and is its address: docs/reference of
+// this repository holds it. Descriptions may name it, or the path of a file with
+// the schema, under $schema; the key is for editors and otherwise ignored.
+const SchemaID = "https://raw.githubusercontent.com/openeas/eascmd/main/docs/reference/service.schema.json"
 
 // JSONSchema returns the JSON Schema (2020-12) of a service description, made
 // from the Go types. It accepts what Parse accepts of values: numbers and
