@@ -1,0 +1,111 @@
+package hosts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/workers"
+)
+
+// buildPrefix begins the names of builds that go on, or that were killed.
+const buildPrefix = ".building-"
+
+// buildCPP builds the C host at path, a file in dir. The file appears whole: a
+// build that breaks off leaves nothing under that name, and of two at the same
+// time the later wins with the same content.
+func buildCPP(ctx context.Context, dir, path string, log func(string)) error {
+	compiler, err := findCompiler(os.Getenv("CC"), exec.LookPath)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fault.New(fault.Failed, "the host cannot be kept: %w", err).
+			WithHint("make the directory writable, or set XDG_CACHE_HOME to one that is")
+	}
+	removeAbandoned(dir, time.Now().Add(-time.Hour))
+	file, err := os.CreateTemp(dir, buildPrefix)
+	if err != nil {
+		return fault.New(fault.Failed, "the host cannot be kept: %w", err).
+			WithHint("make the directory writable, or set XDG_CACHE_HOME to one that is")
+	}
+	defer os.Remove(file.Name())
+	file.Close()
+
+	if log != nil {
+		log("building the host for C and C++ processors with " + strings.Join(compiler, " ") + ", once")
+	}
+	if err := compile(ctx, compiler, cppFlags, file.Name()); err != nil {
+		return err
+	}
+	if err := os.Chmod(file.Name(), 0o755); err != nil {
+		return fault.New(fault.Failed, "the host cannot be kept: %w", err)
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return fault.New(fault.Failed, "the host cannot be kept: %w", err)
+	}
+	return nil
+}
+
+// findCompiler returns the command of the C compiler: $CC, which may carry
+// arguments, else the first of the usual names that is there.
+func findCompiler(cc string, look func(string) (string, error)) ([]string, error) {
+	if command := strings.Fields(cc); len(command) > 0 {
+		if _, err := look(command[0]); err != nil {
+			return nil, fault.New(fault.Missing, "the C compiler that $CC names cannot be run: %w", err).
+				WithHint("correct CC, or unset it to use cc, gcc or clang")
+		}
+		return command, nil
+	}
+	for _, name := range [...]string{"cc", "gcc", "clang"} {
+		if path, err := look(name); err == nil {
+			return []string{path}, nil
+		}
+	}
+	return nil, fault.New(fault.Missing, "no C compiler (cc, gcc, clang), which the host of C and C++ processors is built with").
+		WithHint("install one (apt-get install gcc libc6-dev, dnf install gcc, apk add gcc musl-dev), set CC to it, or use --engine docker")
+}
+
+// compile builds the C host from its embedded source.
+func compile(ctx context.Context, compiler, flags []string, output string) error {
+	args := append(append([]string{}, compiler[1:]...), flags...)
+	args = append(args, "-o", output, "-x", "c", "-", "-ldl")
+	cmd := exec.CommandContext(ctx, compiler[0], args...)
+	cmd.Stdin = strings.NewReader(workers.CPPHost)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return fault.New(fault.Interrupted, "building the host was interrupted: %w", context.Cause(ctx))
+	}
+	if err == nil {
+		return nil
+	}
+	text := strings.TrimSpace(said.String())
+	failed := fault.New(fault.Failed, "the host for C and C++ processors does not build with %s: %w\n%s", compiler[0], err, text)
+	if _, ok := errors.AsType[*exec.ExitError](err); ok && strings.Contains(text, ".h: No such file") {
+		failed.Kind = fault.Missing
+		return failed.WithHint("install the C library's headers (apt-get install libc6-dev, dnf install glibc-devel, apk add musl-dev linux-headers)")
+	}
+	return failed.WithHint("set CC to gcc or clang")
+}
+
+// removeAbandoned removes what killed builds left in dir.
+func removeAbandoned(dir string, before time.Time) {
+	names, err := filepath.Glob(filepath.Join(dir, buildPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil && info.ModTime().Before(before) {
+			os.Remove(name)
+		}
+	}
+}
