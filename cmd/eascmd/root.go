@@ -30,6 +30,8 @@ type app struct {
 	stsToken        string // -t; "-" stands for a line of standard input
 	endpoint        string // -e
 
+	fromVariable map[string]string // flags that a variable set, and its name
+
 	settings *config.Settings // see config
 	running  bool             // the command's own code has begun; see exit
 }
@@ -40,13 +42,13 @@ const (
 	groupSettings = "settings"
 )
 
-// commands lists all commands, in the order of the help.
+// commands lists all commands. The help sorts them by group and name.
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
+		newInitCommand,
 		newConfigCommand,
 		newVersionCommand,
 		newCompletionCommand,
-		newHelpCommand,
 		newGenDocsCommand,
 	}
 }
@@ -56,19 +58,20 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	a := newApp(stdin, stdout, stderr)
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	if err := checkCommand(root, args); err != nil {
-		a.output = formatOf(args)
-		return a.exit(ctx, err)
-	}
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.running {
 		a.output = formatOf(args) // a wrong flag before -o leaves it unread
+		err = usageError(cmd, err)
 	}
 	return a.exit(ctx, err)
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
-	return &app{term: ui.New(stdin, stdout, stderr, os.LookupEnv), output: ui.Table}
+	return &app{
+		term:         ui.New(stdin, stdout, stderr, os.LookupEnv),
+		output:       ui.Table,
+		fromVariable: map[string]string{},
+	}
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -85,10 +88,11 @@ that takes several values has one a line in its variable.`,
 		Example: `  eascmd init cpp ./demo && cd demo && make   # a new processor in C++
   eascmd test service.json                    # run it here
   eascmd config -i LTAI... -k -               # store an access key`,
-		Annotations:   exits(allKinds...),
+		Annotations:   exits(allKinds()...),
+		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       version().Version,
+		Version:       versionOf(buildInfo()).Version,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			return a.prepare(cmd)
@@ -99,7 +103,7 @@ that takes several values has one a line in its variable.`,
 	root.SetOut(a.term.Out)
 	root.SetErr(a.term.Err)
 	root.SetVersionTemplate("eascmd {{.Version}}\n")
-	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpFunc(a.help)
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupDevelop, Title: "Write and run a processor:"},
@@ -109,6 +113,9 @@ that takes several values has one a line in its variable.`,
 	for _, newCommand := range commands() {
 		root.AddCommand(newCommand(a))
 	}
+	help := newHelpCommand(a)
+	root.SetHelpCommand(help)
+	root.AddCommand(help)
 	a.finish(root)
 	return root
 }
@@ -142,7 +149,7 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("access-key-secret") && a.accessKeySecret != "-" {
 		a.term.Warn("a secret on the command line is visible in the list of processes and in the shell's history; -k - reads it from standard input")
 	}
-	if err := applyEnvironment(cmd, os.LookupEnv); err != nil {
+	if err := a.applyEnvironment(cmd); err != nil {
 		return err
 	}
 	a.term.Verbose = a.verbose

@@ -130,3 +130,20 @@ func readLine(r io.Reader) (string, error) {
 		}
 	}
 }
+
+// ReadSecret reads a line of standard input, without showing it where it is
+// typed. What follows the line stays for the next reader.
+func (t *Terminal) ReadSecret(ctx context.Context, name string) (string, error) {
+	if t.CanPrompt() {
+		return t.Secret(ctx, name, "")
+	}
+	line, err := readLine(t.In)
+	line = strings.TrimSpace(line)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return "", fault.New(fault.Failed, "%s: reading standard input: %w", strings.ToLower(name), err)
+	case line == "":
+		return "", fault.New(fault.Usage, "%s: standard input has no line for it", strings.ToLower(name))
+	}
+	return line, nil
+}

@@ -137,3 +137,12 @@ func (t *Terminal) paint(s style, text string) string {
 	}
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
+
+// Error prints why the program ends, and a way out if hint is not empty.
+func (t *Terminal) Error(program, text, hint string) {
+	lines := t.paint(red, program+": error:") + " " + text
+	if hint != "" {
+		lines += "\n" + t.paint(yellow, program+": hint:") + " " + hint
+	}
+	t.talk(lines)
+}

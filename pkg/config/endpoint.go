@@ -1,0 +1,68 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// ParseEndpoint returns the host, and the port if there is one, of an
+// endpoint. A scheme and a final slash are taken off.
+func ParseEndpoint(text string) (string, error) {
+	host := strings.TrimSpace(text)
+	if scheme, rest, ok := strings.Cut(host, "://"); ok {
+		if s := strings.ToLower(scheme); s != "http" && s != "https" {
+			return "", fmt.Errorf("endpoint %q: the scheme must be http or https", text)
+		}
+		host = rest
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "/"))
+	if host == "" {
+		return "", fmt.Errorf("endpoint %q: there is no host name", text)
+	}
+	name := host
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return "", fmt.Errorf("endpoint %q: the port must be a number from 1 to 65535", text)
+		}
+		name = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return host, nil
+	}
+	labels := strings.Split(name, ".")
+	for _, label := range labels {
+		if !isLabel(label) {
+			return "", fmt.Errorf("endpoint %q: it must be a host name such as %s", text, DefaultEndpoint)
+		}
+	}
+	if len(labels) == 1 && strings.Contains(name, "-") {
+		return "", fmt.Errorf("endpoint %q: this looks like a region; its endpoint is pai-eas.%s.aliyuncs.com", text, name)
+	}
+	return host, nil
+}
+
+func isLabel(label string) bool {
+	if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		return false
+	}
+	for _, c := range label {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// RegionOf returns the region in the name of an endpoint of Alibaba Cloud
+// (pai-eas.REGION.aliyuncs.com and its likes), and nothing for other names.
+func RegionOf(endpoint string) string {
+	host, _, _ := strings.Cut(endpoint, ":")
+	labels := strings.Split(host, ".")
+	if len(labels) != 4 || labels[2] != "aliyuncs" || labels[3] != "com" || !strings.HasPrefix(labels[0], "pai-eas") {
+		return ""
+	}
+	return labels[1]
+}
