@@ -1,0 +1,20 @@
+//go:build !linux
+
+package process
+
+import (
+	"context"
+
+	"github.com/openeas/eascmd/internal/fault"
+)
+
+func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string) error {
+	return errNoPrivateRoot
+}
+
+// EnterPrivateRoot fails: mount namespaces are Linux's.
+func EnterPrivateRoot(workspace, mountPoint string, statusFD int, argv []string) error {
+	return errNoPrivateRoot
+}
+
+var errNoPrivateRoot = fault.New(fault.Missing, "private mount namespaces are Linux's")
