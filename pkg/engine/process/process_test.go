@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	// The race detector lets every program linger for a second.
+	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 	goleak.VerifyTestMain(m)
 }
 
