@@ -31,7 +31,7 @@ MAX_SIZE := 31457280
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: all build dist demo test bench lint docs picture completions clean FORCE
+.PHONY: all build dist demo test bench lint docs picture packaging clean FORCE
 all: bin/eascmd
 
 build: bin/eascmd dist
@@ -75,17 +75,18 @@ lint:
 	fi
 
 docs:
-	$(GO) generate ./cmd/eascmd
+	$(GO) generate ./...
 
 picture: bin/eascmd
 	$(GO) run ./docs/picture
 
-# Completion scripts for the packages that goreleaser makes.
-completions: bin/eascmd
-	@mkdir -p .cache/completions
-	bin/eascmd completion bash > .cache/completions/eascmd.bash
-	bin/eascmd completion zsh > .cache/completions/_eascmd
-	bin/eascmd completion fish > .cache/completions/eascmd.fish
+# What the deb and rpm packages hold beside the program.
+packaging: bin/eascmd
+	@mkdir -p .cache/packaging
+	bin/eascmd completion bash > .cache/packaging/eascmd.bash
+	bin/eascmd completion zsh > .cache/packaging/_eascmd
+	bin/eascmd completion fish > .cache/packaging/eascmd.fish
+	bin/eascmd gen-docs --man .cache/packaging/man
 
 clean:
 	rm -rf bin dist .cache

@@ -28,7 +28,7 @@ const patience = 60 * time.Second
 // scriptCommands are the commands that our scripts have besides testscript's.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"status":  status,
-	"service": service,
+	"service": keepService,
 	"http":    request,
 	"port":    freePort,
 }
@@ -57,13 +57,13 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// service keeps `eascmd test` running while a script goes on:
+// keepService keeps `eascmd test` running while a script goes on:
 //
 //	service start test service.json --workers 2   starts it and waits until it is ready; sets $URL, $ENDPOINT, $TOKEN, $PID
 //	service wait REGEXP                           waits until its output matches
 //	service stop [SIGNAL [CODE]]                  sends SIGNAL (INT) and checks the exit status (130);
 //	                                              its output is there for stdout and stderr
-func service(ts *testscript.TestScript, neg bool, args []string) {
+func keepService(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: service start|wait|stop ...")
 	}
