@@ -47,6 +47,10 @@ func (p *parser) value(n *node, off int, v reflect.Value, f reflect.StructField,
 		if p.want(n, off, '[', path, "a list") {
 			v.Set(reflect.MakeSlice(v.Type(), len(n.elems), len(n.elems)))
 			for i, e := range n.elems {
+				if p.full(Error) { // a long list of mistakes is not worth the time
+					p.more = true
+					return
+				}
 				p.value(e, e.off, v.Index(i), f, path+"["+strconv.Itoa(i)+"]")
 			}
 		}
@@ -88,7 +92,7 @@ func (p *parser) want(n *node, off int, kind byte, path, name string) bool {
 	if kind == '[' {
 		fix = "write it as […]"
 	}
-	p.add(Error, off, path, fix, "is %s (%s), not %s", n.what(), brief(n), name)
+	p.add(Error, off, path, fix, "is %s, not %s", n.shown(), name)
 	return false
 }
 
@@ -101,7 +105,7 @@ func (p *parser) text(n *node, off int, f reflect.StructField, path string) (str
 	case form == "json":
 		return string(n.appendJSON(nil)), true
 	case n.kind == 't' || n.kind == 'f':
-		p.add(Error, off, path, "write "+strconv.Quote(n.text()), "is a boolean (%s), not text", n.text())
+		p.add(Error, off, path, "write "+strconv.Quote(n.text()), "is %s, not text", n.shown())
 		return "", false
 	default:
 		p.add(Error, off, path, "write it in double quotes", "is %s, not text", n.what())
@@ -147,7 +151,7 @@ func (p *parser) number(n *node, off int, path string) (float64, bool) {
 			return x, true
 		}
 	}
-	p.add(Error, off, path, "write a number that is not negative", "is %s, not such a number", brief(n))
+	p.add(Error, off, path, "write a number, 0 or more", "is %s, which is no number or too small or large", brief(n))
 	return 0, false
 }
 
@@ -156,7 +160,7 @@ func (p *parser) number(n *node, off int, path string) (float64, bool) {
 func (p *parser) integer(n *node, off int, f reflect.StructField, path string) (int64, bool) {
 	least, most := limits(f)
 	if n.kind != '0' && n.kind != '"' {
-		p.add(Error, off, path, "write a whole number", "is %s (%s), not a number", n.what(), brief(n))
+		p.add(Error, off, path, "write a whole number", "is %s, not a number", n.shown())
 		return 0, false
 	}
 	s := strings.TrimSpace(n.text())

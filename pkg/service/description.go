@@ -61,8 +61,8 @@ type Description struct {
 	AIMaster     json.RawMessage   `json:"aimaster" jsonschema_description:"Compute checks and fault tolerance; passed on as it is."`
 	Options      ServiceOptions    `json:"options" jsonschema_description:"Switches of the platform."`
 
-	// Warnings are what was noticed in a valid description, in order of
-	// position: warnings first to be shown, notes for whoever asks.
+	// Warnings are what was noticed in a valid description, by position. Show
+	// those of severity Warning; a Note is for those who ask for more.
 	Warnings []Problem `json:"-"`
 
 	root *node // the normal form, unknown fields included

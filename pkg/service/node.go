@@ -93,6 +93,14 @@ func (n *node) what() string {
 	}
 }
 
+// shown names the value's kind and shows scalars.
+func (n *node) shown() string {
+	if n.kind == '{' || n.kind == '[' || n.kind == 'n' {
+		return n.what()
+	}
+	return n.what() + " (" + brief(n) + ")"
+}
+
 // appendJSON appends the value as compact JSON: order of members and text of
 // scalars as they were written.
 func (n *node) appendJSON(b []byte) []byte {

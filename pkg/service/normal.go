@@ -136,8 +136,15 @@ func (nz *normalizer) put(path []string, m member, value *node) bool {
 
 func (nz *normalizer) conflict(path []string, have *member, m member) {
 	field := join(nz.path, strings.Join(path, "."))
-	nz.add(Error, m.off, field, "keep one of them",
-		"is %s here, but %s as %q at %s", brief(m.value), brief(have.value), have.as, nz.at(have.off))
+	other := ""
+	if have.as != m.as {
+		other = "as " + strconv.Quote(have.as) + " "
+	}
+	if path[len(path)-1] == "token" { // a secret is not shown
+		nz.add(Error, m.off, field, "keep one of them", "has another value %sat %s", other, nz.at(have.off))
+		return
+	}
+	nz.add(Error, m.off, field, "keep one of them", "is %s here, but %s %sat %s", brief(m.value), brief(have.value), other, nz.at(have.off))
 }
 
 // brief shows a value inside a message.

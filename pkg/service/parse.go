@@ -12,8 +12,9 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// MaxSize is the size in bytes up to which a description is read.
-const MaxSize = 8 << 20
+// MaxSize is the size in bytes up to which a description is read. The platform
+// keeps descriptions in objects that have to be smaller still.
+const MaxSize = 1 << 20
 
 // Options says which rules a description has to keep. The zero value holds the
 // rules of a run on this machine.
@@ -108,15 +109,16 @@ type parser struct {
 
 // syntax parses the text up to the one object that it has to be.
 func (p *parser) syntax() (v hujson.Value, ok bool) {
-	text, open, bad := scan(p.data)
+	text, unclosed, bad := scan(p.data)
 	if bad != nil {
 		p.add(Error, bad.off, "", bad.fix, "%s", bad.text)
 		return v, false
 	}
 	// A // comment that ends the file has no line end, which hujson asks for.
-	v, err := hujson.Parse(append(text, '\n'))
+	text = append(text, '\n')
+	v, err := hujson.Parse(text)
 	if err != nil {
-		p.explain(err, text, open)
+		p.explain(err, text, unclosed)
 		return v, false
 	}
 	if v.Value.Kind() != '{' {

@@ -74,7 +74,7 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 type InvalidError struct {
 	File     string
 	Problems []Problem // errors and warnings by position
-	Omitted  int       // errors beyond the first 100, which are not in Problems
+	More     bool      // there are more than the 100 errors in Problems
 }
 
 func (e *InvalidError) Error() string {
@@ -88,16 +88,16 @@ func (e *InvalidError) Error() string {
 		return e.Problems[0].String()
 	}
 	var b strings.Builder
-	noun := "problems"
-	if errors+e.Omitted == 1 {
-		noun = "problem"
+	switch {
+	case e.More:
+		fmt.Fprintf(&b, "%s has more than %d problems", filepath.Base(e.File), errors)
+	case errors == 1:
+		fmt.Fprintf(&b, "%s has 1 problem", filepath.Base(e.File))
+	default:
+		fmt.Fprintf(&b, "%s has %d problems", filepath.Base(e.File), errors)
 	}
-	fmt.Fprintf(&b, "%s has %d %s", filepath.Base(e.File), errors+e.Omitted, noun)
 	for _, p := range e.Problems {
 		b.WriteString("\n" + p.String())
-	}
-	if e.Omitted > 0 {
-		fmt.Fprintf(&b, "\n%s: %d more problems are not shown", e.File, e.Omitted)
 	}
 	return b.String()
 }
@@ -114,12 +114,12 @@ const maxProblems = 100
 // problems collects what is found in one file. Offsets become lines and
 // columns once, at the end.
 type problems struct {
-	file    string
-	data    []byte
-	lines   []int // offset of each line's start; made on first use
-	found   []found
-	count   [Note + 1]int
-	omitted int
+	file  string
+	data  []byte
+	lines []int // offset of each line's start; made on first use
+	found []found
+	count [Note + 1]int
+	more  bool // an error was dropped or not looked for
 }
 
 type found struct {
@@ -127,12 +127,10 @@ type found struct {
 	Problem
 }
 
-// add records a problem at an offset; it reports whether there was room.
+// add records a problem at an offset, as long as there is room.
 func (ps *problems) add(sev Severity, off int, field, fix, format string, args ...any) {
 	if ps.count[sev] == maxProblems {
-		if sev == Error {
-			ps.omitted++
-		}
+		ps.more = ps.more || sev == Error
 		return
 	}
 	ps.count[sev]++
@@ -189,5 +187,5 @@ func (ps *problems) err() error {
 		return nil
 	}
 	list := slices.DeleteFunc(ps.list(), func(p Problem) bool { return p.Severity == Note })
-	return &InvalidError{File: ps.file, Problems: list, Omitted: ps.omitted}
+	return &InvalidError{File: ps.file, Problems: list, More: ps.more}
 }

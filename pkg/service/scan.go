@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -18,14 +19,20 @@ type scanFault struct {
 	fix  string
 }
 
+// loose is where a text opens what it does not close.
+type loose struct {
+	brackets []int // offsets, outermost first
+	text     int   // offset of the first string that ends with its line, or -1
+}
+
 // scan returns a copy of src in which # comments and a byte order mark are
 // blanks, so that every offset stays true, and what is left is JSON with //
 // and /* */ comments and trailing commas. It refuses text that is not UTF-8
-// and text that nests too deeply. open are the offsets of the brackets that
-// are never closed, outermost first.
-func scan(src []byte) (out []byte, open []int, bad *scanFault) {
+// and text that nests too deeply.
+func scan(src []byte) (out []byte, unclosed loose, bad *scanFault) {
+	unclosed.text = -1
 	if off := invalidUTF8(src); off >= 0 {
-		return nil, nil, &scanFault{off, "the text is not UTF-8", "save the file as UTF-8"}
+		return nil, unclosed, &scanFault{off, "the text is not UTF-8", "save the file as UTF-8"}
 	}
 	out = bytes.Clone(src)
 	i := 0
@@ -35,27 +42,31 @@ func scan(src []byte) (out []byte, open []int, bad *scanFault) {
 	for i < len(src) {
 		switch c := src[i]; c {
 		case '"':
-			i = stringEnd(src, i)
+			end := stringEnd(src, i)
+			if unclosed.text < 0 && (end-i < 2 || src[end-1] != '"') {
+				unclosed.text = i
+			}
+			i = end
 		case '#':
 			i = blank(out, i, lineEnd(src, i))
 		case '/':
 			i = commentEnd(src, i)
 		case '{', '[':
-			if len(open) == maxDepth {
-				return nil, nil, &scanFault{i, "objects and arrays are nested too deeply", "at most 100 levels are read"}
+			if len(unclosed.brackets) == maxDepth {
+				return nil, unclosed, &scanFault{i, "objects and lists are nested too deeply", "at most " + strconv.Itoa(maxDepth) + " levels are read"}
 			}
-			open = append(open, i)
+			unclosed.brackets = append(unclosed.brackets, i)
 			i++
 		case '}', ']':
-			if len(open) > 0 {
-				open = open[:len(open)-1]
+			if n := len(unclosed.brackets); n > 0 {
+				unclosed.brackets = unclosed.brackets[:n-1]
 			}
 			i++
 		default:
 			i++
 		}
 	}
-	return out, open, nil
+	return out, unclosed, nil
 }
 
 // stringEnd returns the offset after the string that starts at i. A string

@@ -10,7 +10,7 @@ import (
 
 // explain reports a syntax error. hujson says where it gave up; what stands
 // there and before it usually tells the mistake.
-func (p *parser) explain(err error, text []byte, open []int) {
+func (p *parser) explain(err error, text []byte, unclosed loose) {
 	var line, column int
 	if _, e := fmt.Sscanf(err.Error(), "hujson: line %d, column %d:", &line, &column); e != nil {
 		p.add(Error, 0, "", "", "%v", err)
@@ -23,8 +23,12 @@ func (p *parser) explain(err error, text []byte, open []int) {
 	off = min(off+column-1, len(text))
 
 	rest := text[off:]
-	if len(bytes.TrimSpace(rest)) == 0 {
-		p.unexpectedEnd(text, open)
+	switch {
+	case strings.Contains(err.Error(), "parsing string") && unclosed.text >= 0:
+		p.badString(text, unclosed.text)
+		return
+	case len(bytes.TrimSpace(rest)) == 0:
+		p.unexpectedEnd(text, unclosed.brackets)
 		return
 	}
 	r, _ := utf8.DecodeRune(rest)
@@ -55,7 +59,11 @@ func (p *parser) explain(err error, text []byte, open []int) {
 	case strings.Contains(where, "after top-level value"):
 		p.add(Error, off, "", "remove it, or remove the } that comes too early", "%q stands after the end of the description", r)
 	case strings.Contains(where, "at start of value") && (r == '}' || r == ']' || r == ','):
-		p.add(Error, off, "", "write a value or remove the field", "%q stands where a value should be", r)
+		if bytes.HasSuffix(bytes.TrimRight(text[:off], " \t\r\n"), []byte(":")) {
+			p.add(Error, off, "", "write a value or remove the field", "%q stands where a value should be", r)
+			return
+		}
+		p.add(Error, off, "", "remove it", "%q stands where a field or a value should be", r)
 	case isWord(r):
 		p.badWord(wordAt(rest), off)
 	default:
@@ -144,6 +152,10 @@ func (p *parser) badWord(word string, off int) {
 	case "no", "off":
 		p.add(Error, off, "", "write false", "%s is not a value of JSON", word)
 	default:
+		if strings.ContainsRune("+-.0123456789", rune(word[0])) {
+			p.add(Error, off, "", "numbers look like 10, 0.5 and 1e3; anything else goes in double quotes", "%s is not a number of JSON", clip(word))
+			return
+		}
 		p.add(Error, off, "", "write it in double quotes if it is text", "%s is not a value of JSON", clip(word))
 	}
 }

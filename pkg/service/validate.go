@@ -81,16 +81,34 @@ func (p *parser) given(field string) bool {
 	return true
 }
 
+// isObject reports whether the value at a path is an object, as it should be;
+// other values have been reported.
+func (p *parser) isObject(field string) bool {
+	m := p.lookup(field)
+	return m != nil && m.value.kind == '{'
+}
+
 // missing reports a required field that is not there. Where an unknown field
 // looks like it, the report is about that one.
 func (p *parser) missing(field, fix, format string, args ...any) {
 	if u := p.lookalike(field); u != nil {
-		_, name := cutLast(field)
-		p.add(Error, u.off, u.path, "rename it to "+strconv.Quote(name),
-			"is not a known field, and %s, which it looks like, is missing", field)
+		p.add(Error, u.off, u.path, rename(u.path, field), "is not a known field, and %s, which it looks like, is missing", field)
 		return
 	}
 	p.fail(field, fix, format, args...)
+}
+
+// rename says how an unknown field becomes the one that was meant.
+func rename(unknown, meant string) string {
+	here, _ := cutLast(unknown)
+	there, name := cutLast(meant)
+	if first, ok := firstPlace(join(here, name)); here == there || ok && first == meant {
+		return "rename it to " + strconv.Quote(name)
+	}
+	if there == "" {
+		return "write it as " + strconv.Quote(name) + " at the top level"
+	}
+	return "write it as " + strconv.Quote(name) + " in " + there
 }
 
 // lookalike takes the unknown field that a missing one was probably meant by.
@@ -160,17 +178,18 @@ func (p *parser) checkProcessor() {
 			ways = append(ways, way)
 		}
 	}
-	switch {
-	case len(ways) == 0:
+	if len(ways) == 0 {
 		p.missingProcessor()
-	case len(ways) > 1:
+	} else {
 		for _, way := range ways[1:] {
 			p.fail(way, "keep one of processor, processor_path and containers", "excludes %s, which is given at %s", ways[0], p.at(p.offset(ways[0])))
 		}
-	case ways[0] == "processor":
-		p.checkBuiltIn()
-	case ways[0] == "processor_path":
+	}
+	switch {
+	case p.given("processor_path"), len(ways) == 0 && (p.given("processor_type") || p.given("processor_entry") || p.given("processor_mainclass")):
 		p.checkCustom()
+	case p.given("processor"):
+		p.checkBuiltIn()
 	}
 	if d.ModelPath == "" && !p.given("model_path") && !p.given("containers") {
 		if p.lookalikeExists("model_path") {
@@ -324,7 +343,12 @@ func (p *parser) checkEnv(field string, vars []EnvVar) {
 	first := make(map[string]int, len(vars))
 	for i, v := range vars {
 		at := field + "[" + strconv.Itoa(i) + "]"
+		if p.full(Error) {
+			return
+		}
 		switch {
+		case !p.isObject(at):
+			continue
 		case !p.given(at + ".name"):
 			p.missing(at+".name", `add "name"`, "is missing")
 			continue
@@ -341,6 +365,12 @@ func (p *parser) checkEnv(field string, vars []EnvVar) {
 func (p *parser) checkContainers() {
 	for i, c := range p.d.Containers {
 		at := "containers[" + strconv.Itoa(i) + "]"
+		if p.full(Error) {
+			return
+		}
+		if !p.isObject(at) {
+			continue
+		}
 		if !p.given(at + ".image") {
 			p.missing(at+".image", `add "image"`, "is missing")
 		}
