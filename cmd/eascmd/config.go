@@ -195,6 +195,9 @@ Secrets are masked.`,
 			if err != nil {
 				return err
 			}
+			if _, err := settings.Credentials(); err != nil {
+				a.warn([]config.Warning{{Text: err.Error(), Hint: fault.HintOf(err)}})
+			}
 			values := []config.Value{
 				{Name: "config", Value: settings.Path, Source: a.flagSource(cmd, "config")},
 				{Name: "profile", Value: settings.Profile, Source: a.flagSource(cmd, "profile")},
@@ -250,6 +253,9 @@ func newConfigListCommand(a *app) *cobra.Command {
 			list := profileList{}
 			for _, p := range profiles {
 				list = append(list, profileRow{p.Profile, p.MaskedID(), p.Endpoint(), p.Region(), p.Profile == current})
+			}
+			if len(list) == 0 {
+				a.term.Info("there are no profiles; `eascmd config -i ID` makes one")
 			}
 			return a.print(list)
 		},

@@ -21,7 +21,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 		return 0
 	}
 	kind, message, hint := fault.KindOf(err), ui.Printable(err.Error()), ui.Printable(fault.HintOf(err))
-	if kind == fault.Interrupted || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && (kind == fault.Interrupted || errors.Is(err, context.Canceled)) {
 		kind, message, hint = fault.Interrupted, "interrupted", ""
 	}
 	if a.output == ui.JSON {

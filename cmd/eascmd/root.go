@@ -146,7 +146,7 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 // prepare is run before every command: it reads the environment's share of the
 // flags and lets the terminal know what was asked for.
 func (a *app) prepare(cmd *cobra.Command) error {
-	if cmd.Flags().Changed("access-key-secret") && a.accessKeySecret != "-" {
+	if cmd.Flags().Changed("access-key-secret") && a.accessKeySecret != "-" && a.accessKeySecret != "" {
 		a.term.Warn("a secret on the command line is visible in the list of processes and in the shell's history; -k - reads it from standard input")
 	}
 	if err := a.applyEnvironment(cmd); err != nil {

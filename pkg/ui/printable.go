@@ -53,7 +53,7 @@ func printable(text string, colour bool) string {
 			b.WriteByte(byte(c) + '@')
 		case c == 0x7f:
 			b.WriteString("^?")
-		case c < 0xa0 || reorders(c):
+		case c >= 0x80 && c < 0xa0, reorders(c):
 			b.WriteRune(utf8.RuneError)
 		default:
 			b.WriteRune(c)

@@ -43,7 +43,7 @@ func (t *Terminal) Confirm(ctx context.Context, question string, yes bool) (bool
 // it where nobody can answer.
 func (t *Terminal) Secret(ctx context.Context, name, hint string) (string, error) {
 	if !t.CanPrompt() {
-		return "", fault.New(fault.Usage, "%s is needed and nobody is there to type it", name).WithHint("%s", hint)
+		return "", fault.New(fault.Usage, "%s is needed and nobody is there to type it", strings.ToLower(name)).WithHint("%s", hint)
 	}
 	answer, err := t.ask(ctx, name+": ", true)
 	return strings.TrimSpace(answer), err
@@ -52,7 +52,7 @@ func (t *Terminal) Secret(ctx context.Context, name, hint string) (string, error
 // Line asks for a value that is shown while it is typed.
 func (t *Terminal) Line(ctx context.Context, name, hint string) (string, error) {
 	if !t.CanPrompt() {
-		return "", fault.New(fault.Usage, "%s is needed and nobody is there to type it", name).WithHint("%s", hint)
+		return "", fault.New(fault.Usage, "%s is needed and nobody is there to type it", strings.ToLower(name)).WithHint("%s", hint)
 	}
 	answer, err := t.ask(ctx, name+": ", false)
 	return strings.TrimSpace(answer), err
