@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/ui"
 	"github.com/openeas/eascmd/templates"
 )
@@ -20,24 +19,22 @@ type initOptions struct {
 func newInitCommand(a *app) *cobra.Command {
 	var opts initOptions
 	cmd := &cobra.Command{
-		Use:     "init <template> <directory>",
-		GroupID: groupDevelop,
-		Short:   "Write a new processor project",
+		Use:         "init TEMPLATE DIRECTORY",
+		GroupID:     groupDevelop,
+		Annotations: exits(),
+		Short:       "Write a new processor project",
 		Long: `Writes a project that builds and runs as it stands: sources, build files, a model,
 a service description and a test request. The directory is made where it is
-missing. Files that are there already are only replaced with --force.
-
-Exit status is 2 where a file is in the way or the service's name cannot be used.`,
+missing. Files that are there already are only replaced with --force.`,
 		Example: `  eascmd init cpp ./scorer
   cd ./scorer && make && eascmd test service.json
 
   eascmd init --list`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if !opts.list && len(args) != 2 {
-				return fault.New(fault.Usage, "init takes a template and a directory; %d arguments were given", len(args)).
-					WithHint("for example: eascmd init cpp ./scorer")
+		Args: func(cmd *cobra.Command, args []string) error {
+			if opts.list {
+				return needArgs()(cmd, args)
 			}
-			return nil
+			return needArgs("the template", "the directory")(cmd, args)
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			switch len(args) {
