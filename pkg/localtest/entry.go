@@ -1,0 +1,95 @@
+package localtest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/localtest/check"
+	"github.com/openeas/eascmd/pkg/runplan"
+)
+
+// Check examines the processor of a plan without running it. It fails where
+// the processor cannot be loaded on this machine; what else was noticed is in
+// the report.
+func Check(plan *runplan.Plan) (check.Report, error) {
+	if err := entryExists(plan.Processor); err != nil {
+		return check.Report{}, err
+	}
+	report, err := check.SharedObject(plan.Processor.Entry, check.Options{
+		WorkDir:     plan.Processor.Dir,
+		LibraryPath: words(variable(plan, "LD_LIBRARY_PATH"), ":;"),
+		Preload:     words(variable(plan, "LD_PRELOAD"), ": "),
+	})
+	if err != nil {
+		return report, err
+	}
+	return report, report.Err()
+}
+
+// entryExists explains a processor_entry that is not in the processor by what
+// is there in its place.
+func entryExists(p runplan.Processor) error {
+	info, err := os.Stat(p.Entry)
+	if err == nil && !info.IsDir() {
+		return nil
+	}
+	rel, relErr := filepath.Rel(p.Dir, p.Entry)
+	if relErr != nil {
+		rel = p.Entry
+	}
+	var found []string
+	entries, _ := os.ReadDir(p.Dir)
+	for _, e := range entries {
+		name := e.Name()
+		if isSharedObject(name) {
+			found = append(found, name)
+			continue
+		}
+		// One level deeper: the archive of a directory, not of its content.
+		below, _ := os.ReadDir(filepath.Join(p.Dir, name))
+		for _, e := range below {
+			if isSharedObject(e.Name()) {
+				found = append(found, name+"/"+e.Name())
+			}
+		}
+	}
+	problem := fault.New(fault.Description, "processor_entry: the processor holds no file %s", rel)
+	switch {
+	case err == nil:
+		problem.Text = "processor_entry: " + rel + " is a directory"
+	case !os.IsNotExist(err):
+		problem.Text = "processor_entry: " + err.Error()
+	}
+	const most = 5
+	switch {
+	case len(found) == 0 && len(entries) == 0:
+		return problem.WithHint("the processor is empty; build it first")
+	case len(found) == 0:
+		return problem.WithHint("build the processor first; no shared object is there")
+	case len(found) > most:
+		return problem.WithHint("there are %s and %d more", strings.Join(found[:most], ", "), len(found)-most)
+	default:
+		return problem.WithHint("did you mean %s?", strings.Join(found, " or "))
+	}
+}
+
+func isSharedObject(name string) bool {
+	return strings.HasSuffix(name, ".so") || strings.Contains(name, ".so.")
+}
+
+// variable is the value that a variable has in the plan's workers.
+func variable(plan *runplan.Plan, name string) string {
+	value := os.Getenv(name)
+	for _, v := range plan.Worker.Env {
+		if v.Name == name {
+			value = v.Value
+		}
+	}
+	return value
+}
+
+func words(list, separators string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(separators, r) })
+}

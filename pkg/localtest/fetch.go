@@ -1,0 +1,213 @@
+package localtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/pack"
+	"github.com/openeas/eascmd/pkg/service"
+	"github.com/openeas/eascmd/pkg/store"
+)
+
+// preparation makes one workspace.
+type preparation struct {
+	ctx  context.Context
+	d    *service.Description
+	opts *Options
+}
+
+// source is something on this machine that a description names.
+type source struct {
+	path string // absolute
+	name string // the file's own name; that of a download is its address's
+	dir  bool
+}
+
+// find brings what a field of the description names to this machine.
+func (p *preparation) find(field, address string) (source, error) {
+	scheme, rest, remote := strings.Cut(address, "://")
+	switch {
+	case !remote:
+		return p.local(field, address)
+	case scheme == "file":
+		return p.local(field, rest)
+	case scheme == "http" || scheme == "https":
+		return p.download(address)
+	default:
+		return source{}, fault.New(fault.Missing, "%s: %s:// addresses cannot be read by this version yet", field, scheme).
+			WithHint("fetch %s to this machine and write its local path", store.Mask(address))
+	}
+}
+
+// local finds a file or directory of this machine. The original takes a
+// relative path from the current directory; beside the description is where
+// people expect it.
+func (p *preparation) local(field, path string) (source, error) {
+	tried := []string{path}
+	if !filepath.IsAbs(path) {
+		if beside := filepath.Join(p.opts.DescriptionDir, path); beside != filepath.Clean(path) {
+			tried = append(tried, beside)
+		}
+	}
+	var absolute []string
+	for _, candidate := range tried {
+		full, err := filepath.Abs(candidate)
+		if err != nil {
+			return source{}, fault.New(fault.Failed, "%s: %w", field, err)
+		}
+		info, err := os.Stat(full)
+		switch {
+		case err == nil && (info.IsDir() || info.Mode().IsRegular()):
+			return source{path: full, name: filepath.Base(full), dir: info.IsDir()}, nil
+		case err == nil:
+			return source{}, fault.New(fault.Description, "%s: %s is neither a file nor a directory", field, full)
+		case !errors.Is(err, fs.ErrNotExist):
+			return source{}, fault.New(fault.Description, "%s: %w", field, err)
+		}
+		if !slices.Contains(absolute, full) {
+			absolute = append(absolute, full)
+		}
+	}
+	err := fault.New(fault.Description, "%s: there is no %s", field, strings.Join(absolute, " and no "))
+	if field == "processor_path" {
+		return source{}, err.WithHint("build the processor first, or correct processor_path")
+	}
+	return source{}, err.WithHint("a relative path starts at the current directory or at the description's")
+}
+
+func (p *preparation) download(address string) (source, error) {
+	name := store.NameOf(address)
+	update, done := p.opts.progress(name)
+	defer done()
+	path, err := store.FetchHTTP(p.ctx, address, store.HTTPOptions{
+		CacheDir: p.opts.CacheDir,
+		CABundle: p.opts.CABundle,
+		Progress: update,
+		Warn:     func(text string) { p.opts.warn(text, "") },
+	})
+	return source{path: path, name: name}, err
+}
+
+// model makes the model of the workspace at path. It returns the name of the
+// file that the model is, empty for a directory.
+func (p *preparation) model(path string) (file string, err error) {
+	if p.d.ModelPath == "" {
+		return "", p.made(os.Mkdir(path, 0o755))
+	}
+	p.opts.step("Fetching model from [" + store.Mask(p.d.ModelPath) + "]")
+	s, err := p.find("model_path", p.d.ModelPath)
+	if err != nil {
+		return "", err
+	}
+	if s.dir {
+		return "", p.made(os.Symlink(s.path, path))
+	}
+	unpacked, err := p.unpack("model", s, path)
+	if err != nil || unpacked {
+		return "", err
+	}
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return "", p.made(err)
+	}
+	return s.name, p.made(os.Symlink(s.path, filepath.Join(path, s.name)))
+}
+
+// processor makes the processor's directory of the workspace at path.
+func (p *preparation) processor(path string) error {
+	p.opts.step("Fetching processor from [" + store.Mask(p.d.ProcessorPath) + "]")
+	s, err := p.find("processor_path", p.d.ProcessorPath)
+	if err != nil {
+		return err
+	}
+	if !s.dir {
+		if unpacked, err := p.unpack("processor", s, path); err != nil || unpacked {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o755); err != nil {
+		return p.made(err)
+	}
+	if !s.dir {
+		return p.made(os.Symlink(s.path, filepath.Join(path, s.name)))
+	}
+	// A real directory with links in it, because ../../model has to lead to the
+	// workspace's model and not to what is above the user's directory.
+	entries, err := os.ReadDir(s.path)
+	if err != nil {
+		return fault.New(fault.Description, "processor_path: %w", err)
+	}
+	for _, e := range entries {
+		if err := os.Symlink(filepath.Join(s.path, e.Name()), filepath.Join(path, e.Name())); err != nil {
+			return p.made(err)
+		}
+	}
+	return nil
+}
+
+// unpack unpacks a file to a directory at path, if it is an archive and not
+// meant to stay one.
+func (p *preparation) unpack(what string, s source, path string) (bool, error) {
+	if !p.d.Uncompress {
+		return false, nil
+	}
+	format, err := pack.Detect(s.path)
+	if err != nil {
+		return false, fault.New(fault.KindOf(err), "%s: %w", what, err)
+	}
+	if format == pack.None {
+		return false, nil
+	}
+	if _, single := pack.SingleFile(s.path); single {
+		return false, nil
+	}
+	p.opts.step(fmt.Sprintf("Uncompressing %s [%s]", what, s.name))
+	update, done := p.opts.progress("unpacking " + s.name)
+	defer done()
+	_, err = pack.Extract(p.ctx, s.path, path, pack.ExtractOptions{Progress: update})
+	return err == nil, err
+}
+
+// warmUp finds the files that are replayed before the service is ready.
+func (p *preparation) warmUp() ([]string, error) {
+	if p.d.WarmUpDataPath == "" {
+		return nil, nil
+	}
+	s, err := p.find("warm_up_data_path", p.d.WarmUpDataPath)
+	if err != nil {
+		return nil, err
+	}
+	if !s.dir {
+		return []string{s.path}, nil
+	}
+	entries, err := os.ReadDir(s.path) // sorted by name
+	if err != nil {
+		return nil, fault.New(fault.Description, "warm_up_data_path: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		path := filepath.Join(s.path, e.Name())
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
+			files = append(files, path)
+		}
+	}
+	if len(files) == 0 {
+		p.opts.warn("warm_up_data_path: "+s.path+" holds no files", "")
+	}
+	return files, nil
+}
+
+// made explains a failure to make something in the workspace.
+func (p *preparation) made(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Failed, "make the workspace: %w", err).
+		WithHint("set TMPDIR to a directory with room that you may write to")
+}

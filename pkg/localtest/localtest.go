@@ -1,0 +1,118 @@
+// Package localtest prepares a service to be run on this machine: it brings
+// model and processor together in a workspace, as they lie on EAS, and answers
+// the questions that are asked before and after a run. Running is the engines'
+// part.
+//
+// A local directory is never copied: the workspace links to it.
+package localtest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/service"
+)
+
+// Options say how a workspace is prepared. Only Dir must be set.
+type Options struct {
+	// Dir is where the workspace is made: an existing directory, into which
+	// only this package writes.
+	Dir string
+
+	// DescriptionDir is the directory of the description. A relative path in
+	// it is looked for in the current directory first and here second.
+	DescriptionDir string
+
+	CacheDir string // of downloads
+	CABundle string // a PEM file with certificate authorities, or empty
+
+	// Step is told, in one sentence, what is about to be done; Warn is told what
+	// the user should know although it goes on.
+	Step func(text string)
+	Warn func(text, hint string)
+
+	// Progress starts to show the progress of something long. update is told
+	// bytes that are done and their total (0 or less: unknown), done its end.
+	Progress func(label string) (update func(done, total int64), done func())
+}
+
+func (o *Options) step(text string) {
+	if o.Step != nil {
+		o.Step(text)
+	}
+}
+
+func (o *Options) warn(text, hint string) {
+	if o.Warn != nil {
+		o.Warn(text, hint)
+	}
+}
+
+func (o *Options) progress(label string) (update func(done, total int64), done func()) {
+	if o.Progress == nil {
+		return nil, func() {}
+	}
+	return o.Progress(label)
+}
+
+// Prepare makes the workspace of a service below opts.Dir: the model in model/,
+// the processor in predictor/<service>/, from where ../../model leads to the
+// model as it does on EAS.
+func Prepare(ctx context.Context, d *service.Description, opts Options) (runplan.Workspace, error) {
+	if err := runnable(d); err != nil {
+		return runplan.Workspace{}, err
+	}
+	dir, err := filepath.Abs(filepath.Join(opts.Dir, "workspace"))
+	if err != nil {
+		return runplan.Workspace{}, fault.New(fault.Failed, "make the workspace: %w", err)
+	}
+	w := runplan.Workspace{Dir: dir, ProcessorDir: filepath.Join(dir, "predictor", d.Name)}
+	for _, path := range []string{filepath.Join(dir, "config"), filepath.Dir(w.ProcessorDir)} {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return w, fault.New(fault.Failed, "make the workspace: %w", err)
+		}
+	}
+	p := preparation{ctx: ctx, d: d, opts: &opts}
+	if w.ModelFile, err = p.model(filepath.Join(dir, "model")); err != nil {
+		return w, err
+	}
+	if err := p.processor(w.ProcessorDir); err != nil {
+		return w, err
+	}
+	if w.WarmUp, err = p.warmUp(); err != nil {
+		return w, err
+	}
+	return w, nil
+}
+
+// WriteConfig writes what the platform leaves in the workspace of a service:
+// its properties.
+func WriteConfig(plan *runplan.Plan) error {
+	path := filepath.Join(plan.Workspace, "config", "config.json")
+	if err := os.WriteFile(path, append(plan.ServiceConfig(), '\n'), 0o644); err != nil {
+		return fault.New(fault.Failed, "write the service's properties: %w", err)
+	}
+	return nil
+}
+
+// runnable says why a service cannot be run on this machine, nil if it can.
+func runnable(d *service.Description) error {
+	switch {
+	case len(d.Containers) > 0:
+		return fault.New(fault.Missing, "services made of containers are not supported by this version yet; it runs C and C++ processors").
+			WithHint("run the image itself with docker run")
+	case d.Processor != "":
+		return fault.New(fault.Missing, "the built-in processor %s runs on EAS only", d.Processor).
+			WithHint("to test your own logic here, give processor_path, processor_entry and processor_type")
+	}
+	switch d.ProcessorType {
+	case "cpp":
+		return nil
+	default:
+		return fault.New(fault.Missing, "%s processors are not supported by this version yet; it runs C and C++ processors", d.ProcessorType).
+			WithHint("set processor_type to cpp for a shared object")
+	}
+}

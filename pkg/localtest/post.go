@@ -1,0 +1,79 @@
+package localtest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/openeas/eascmd/internal/fault"
+)
+
+// PredictURL is the address that a service answers requests at.
+func PredictURL(endpoint, service string) string { return endpoint + "/api/predict/" + service }
+
+// Post sends one request to a service and copies the body of its answer to w,
+// byte for byte. Any status but 200 is an error of kind Answer, and nothing is
+// written then.
+func Post(ctx context.Context, url, token string, body io.Reader, w io.Writer) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+	if err != nil {
+		return fault.New(fault.Failed, "post the request: %w", err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", token)
+	}
+	// A client of its own: the service is on this machine, whatever proxy the
+	// environment names, and nothing of the connection is to stay.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return fault.New(fault.Interrupted, "post the request: %w", ctx.Err())
+		}
+		return fault.New(fault.Answer, "post the request: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxExcerpt+1))
+		err := fault.New(fault.Answer, "the request was answered %s%s", resp.Status, excerpt(answer))
+		return err.WithHint("%s", statusHint(resp.StatusCode))
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fault.New(fault.Failed, "copy the answer: %w", err)
+	}
+	return nil
+}
+
+const maxExcerpt = 8 << 10
+
+// excerpt shows the beginning of an answer in an error.
+func excerpt(body []byte) string {
+	switch {
+	case len(body) == 0:
+		return " with an empty body"
+	case !utf8.Valid(body[:min(len(body), maxExcerpt-utf8.UTFMax)]):
+		return " with a binary body"
+	case len(body) > maxExcerpt:
+		return fmt.Sprintf(": %s…", strings.ToValidUTF8(string(body[:maxExcerpt]), ""))
+	}
+	return ": " + strings.TrimRight(string(body), "\n")
+}
+
+// statusHint says what to do about a status that the gateway gives.
+func statusHint(status int) string {
+	switch status {
+	case http.StatusRequestTimeout:
+		return "the request took longer than rpc.keepalive allows; raise it with --timeout"
+	case http.StatusRequestEntityTooLarge:
+		return "raise the limit with --body-limit"
+	case http.StatusBadRequest:
+		return "the processor answers 400 by returning it, and for any status that is no HTTP status"
+	case http.StatusInternalServerError:
+		return "the processor's output above tells more"
+	default:
+		return ""
+	}
+}
