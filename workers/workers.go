@@ -3,9 +3,15 @@
 // eascmd can build a host where it runs; package pkg/engine/hosts does that.
 package workers
 
-import _ "embed"
+import "embed"
 
 // CPPHost is the C source of the host for C and C++ processors.
 //
 //go:embed cpp/eashost.c
 var CPPHost string
+
+// Vectors holds the test vectors of the worker protocol, in its directory
+// "vectors"; README.md there describes their form.
+//
+//go:embed vectors
+var Vectors embed.FS

@@ -1423,15 +1423,13 @@ static void *run_thread(void *arg)
 
 /* ---- the control thread ----------------------------------------------- */
 
-/* Reads while no other thread can; lead.lock is held. Requests wait for the next free
- * thread. Returns true where the drain is complete. */
-static bool control_read_locked(void)
+/* Takes the frames of the input buffer while no other thread can; lead.lock is held.
+ * Requests wait for the next free thread. Returns true where the drain is complete. */
+static bool control_take_locked(void)
 {
 	struct frame f;
 	struct request r;
 
-	if (!read_more(MSG_DONTWAIT))
-		return false;
 	while (take_frame(&f)) {
 		if (f.type != REQUEST) {
 			take_other_locked(&f);
@@ -1456,19 +1454,26 @@ static bool control_read_locked(void)
 	return false;
 }
 
-/* Takes the lead from a thread that has been inside process() for a tick or more. */
+/* Takes the lead from a thread that has been inside process() for a tick or more. Where
+ * no thread is idle the control thread leads, and what has been read already is its. */
 static void take_lead_from(struct thread *t)
 {
+	bool done = false;
+
 	pthread_mutex_lock(&lead.lock);
 	int expected = INLINE;
 	if (atomic_load(&lead.leader) == t && atomic_compare_exchange_strong(&t->place, &expected, AWAY)) {
 		lead.active++;
-		if (lead.idle)
+		if (lead.idle) {
 			promote_locked(lead.idle);
-		else
+		} else {
 			atomic_store(&lead.leader, NULL);
+			done = control_take_locked();
+		}
 	}
 	pthread_mutex_unlock(&lead.lock);
+	if (done)
+		finish();
 	out_flush();
 }
 
@@ -1494,7 +1499,7 @@ static void *run_control(void *arg)
 			gateway_gone();
 		if (fds[0].revents & POLLIN) {
 			pthread_mutex_lock(&lead.lock);
-			bool done = !atomic_load(&lead.leader) && control_read_locked();
+			bool done = !atomic_load(&lead.leader) && read_more(MSG_DONTWAIT) && control_take_locked();
 			pthread_mutex_unlock(&lead.lock);
 			if (done)
 				finish();

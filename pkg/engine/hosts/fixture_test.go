@@ -22,7 +22,7 @@ func cppHost(tb testing.TB) hosttest.Host {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return hosttest.Host{Command: []string{path}, Dir: dir, Entry: cppFixture(tb, dir), CrashRecord: true}
+	return hosttest.Host{Command: []string{path}, Dir: dir, Entry: cppFixture(tb, dir), Native: true}
 }
 
 func cppFixture(tb testing.TB, dir string) string {

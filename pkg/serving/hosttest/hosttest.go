@@ -6,11 +6,13 @@
 // request to it is a command:
 //
 //	(empty)             answers "empty"
-//	echo <text>         answers text, whatever bytes it is made of
+//	echo <bytes>        answers the bytes
 //	size <anything>     answers the length of the whole body in decimal
 //	status <n> [<text>] returns n with text as the body
 //	sleep <ms>          sleeps, then answers "slept"
 //	spin <ms>           computes, then answers "spun"
+//	meet <n>            waits until n calls have come to this command, answers "met"; status 500 after 30 s
+//	peak                answers the largest number of calls at the same time so far
 //	null                answers without a body
 //	big <n>             answers n times the letter b
 //	model               answers model_entry|model_config
@@ -24,9 +26,11 @@
 // The model_config may hold a command for the time of loading: "state <n>" fails,
 // "sleep <ms>", "hang", "exit <n>", "print <text>"; anything else is kept for "model".
 //
-// A fixture of native code also knows the commands "crash <how>", "thread-crash <how>"
-// and the like; see workers/cpp/testdata/fixture.cc.
+// A fixture of native code knows more, "crash <how>" for example; see
+// workers/cpp/testdata/fixture.cc.
 package hosttest
+
+import "testing"
 
 // Host says how a host and its fixture processor are run.
 type Host struct {
@@ -36,6 +40,54 @@ type Host struct {
 	Entry     string   // the fixture processor
 	MainClass string
 
-	// CrashRecord: the host writes crash records, and the fixture knows how to crash.
-	CrashRecord bool
+	// Failures are the ways in which a processor of this language fails to load,
+	// beside those that the fixture itself knows.
+	Failures []Failure
+
+	// Native: the host is for native code, writes crash records, and the fixture knows
+	// how to crash.
+	Native bool
+
+	// Sanitized: the host is built with a sanitizer, which handles fatal signals itself and
+	// slows everything down.
+	Sanitized bool
+}
+
+// Failure is a processor that cannot be loaded.
+type Failure struct {
+	Name    string
+	Options Options
+	State   string // of FAILED
+	Message string // is part of FAILED's message
+	Hint    string // is part of FAILED's hint
+}
+
+// Run runs the suite.
+func Run(t *testing.T, host Host) {
+	t.Run("vectors", func(t *testing.T) { testVectors(t, host) })
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, Host)
+	}{
+		{"hello", testHello},
+		{"surroundings", testSurroundings},
+		{"output line by line", testOutput},
+		{"failures", testFailures},
+		{"exit", testExit},
+		{"concurrency", testConcurrency},
+		{"ping while busy", testPing},
+		{"slow and fast", testSlowAndFast},
+		{"many small requests", testManySmall},
+		{"large bodies", testLarge},
+		{"small between large", testInterleaving},
+		{"drain", testDrain},
+		{"cancel", testCancel},
+		{"end of file", testEndOfFile},
+		{"garbage", testGarbage},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, host) })
+	}
+	if host.Native {
+		t.Run("native", func(t *testing.T) { testNative(t, host) })
+	}
 }

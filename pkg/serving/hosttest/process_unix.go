@@ -4,7 +4,10 @@ package hosttest
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 )
 
@@ -12,3 +15,22 @@ func leadGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: 
 
 // isReset reports whether err says that a process died with unread frames of ours.
 func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+
+// signalOf returns the name of the signal that ended a process, or "".
+func signalOf(state *os.ProcessState) string {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return ""
+	}
+	return status.Signal().String()
+}
+
+// alive reports whether a process runs. One that has ended and that nobody has waited
+// for does not.
+func alive(pid int) bool {
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil {
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+	}
+	return syscall.Kill(pid, 0) == nil
+}

@@ -1,7 +1,14 @@
 package hosttest
 
-import "os/exec"
+import (
+	"os"
+	"os/exec"
+)
 
 func leadGroup(*exec.Cmd) {}
 
 func isReset(error) bool { return false }
+
+func signalOf(*os.ProcessState) string { return "" }
+
+func alive(int) bool { return false }

@@ -59,8 +59,7 @@ type Worker struct {
 	lines   map[string][]string // by stream
 
 	other   chan frame    // every frame that is no RESPONSE
-	gone    chan struct{} // closed when the worker has ended its side of the connection
-	badRead error         // set before gone is closed: what the worker sent wrongly
+	gone    chan struct{} // closed when the connection has ended; nil where nobody reads it
 	exited  chan struct{} // closed when the process has ended
 	state   *os.ProcessState
 	crash   *os.File
@@ -74,6 +73,15 @@ type frame struct {
 // Launch starts a worker and waits for its connection. Nothing has been sent to it
 // yet. The worker is killed when the test ends.
 func Launch(tb testing.TB, host Host, opts Options) *Worker {
+	tb.Helper()
+	w := launch(tb, host, opts)
+	w.gone = make(chan struct{})
+	go w.read()
+	return w
+}
+
+// launch is Launch without reading the worker's frames.
+func launch(tb testing.TB, host Host, opts Options) *Worker {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "hosttest") // t.TempDir's paths are too long for a socket
 	if err != nil {
@@ -92,7 +100,6 @@ func Launch(tb testing.TB, host Host, opts Options) *Worker {
 		partial: make(map[uint64][]byte),
 		lines:   make(map[string][]string),
 		other:   make(chan frame, 64),
-		gone:    make(chan struct{}),
 		exited:  make(chan struct{}),
 	}
 	cmd := exec.Command(host.Command[0], host.Command[1:]...)
@@ -102,7 +109,7 @@ func Launch(tb testing.TB, host Host, opts Options) *Worker {
 		"EASCMD_WORKER_ID=7",
 		"EASCMD_WORKER_KEY=the-key",
 	})
-	if host.CrashRecord {
+	if host.Native {
 		if w.crash, err = os.CreateTemp(dir, "crash"); err != nil {
 			tb.Fatal(err)
 		}
@@ -135,7 +142,9 @@ func Launch(tb testing.TB, host Host, opts Options) *Worker {
 		<-w.exited
 		if w.conn != nil {
 			w.conn.Close()
-			<-w.gone
+			if w.gone != nil {
+				<-w.gone
+			}
 		}
 		cmd.Wait() // closes the pipes
 		readers.Wait()
@@ -167,7 +176,6 @@ func Launch(tb testing.TB, host Host, opts Options) *Worker {
 		<-accepted
 		tb.Fatal("the worker does not connect")
 	}
-	go w.read()
 	return w
 }
 
@@ -230,12 +238,7 @@ func (w *Worker) Send(b []byte) {
 // and where its answer will come. The channel is closed without an answer when the
 // connection ends.
 func (w *Worker) Request(body []byte) (id uint64, answer <-chan Answer) {
-	ch := make(chan Answer, 1)
-	w.mu.Lock()
-	w.nextID++
-	id = w.nextID
-	w.waiting[id] = ch
-	w.mu.Unlock()
+	id, answer = w.expectAnswer()
 	for first := true; first || len(body) > 0; first = false {
 		n := min(len(body), wire.MaxPayload)
 		h := wire.Header{Type: wire.Request, ID: id}
@@ -245,7 +248,17 @@ func (w *Worker) Request(body []byte) (id uint64, answer <-chan Answer) {
 		w.Send(wire.AppendFrame(nil, h, body[:n]))
 		body = body[n:]
 	}
-	return id, ch
+	return id, answer
+}
+
+// expectAnswer returns an id for a request and where its answer will come.
+func (w *Worker) expectAnswer() (uint64, <-chan Answer) {
+	ch := make(chan Answer, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nextID++
+	w.waiting[w.nextID] = ch
+	return w.nextID, ch
 }
 
 // Do sends a request and waits for its answer.
@@ -400,7 +413,6 @@ func (w *Worker) collect(name string, r io.Reader) {
 func (w *Worker) read() {
 	err := w.readFrames()
 	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !isReset(err) {
-		w.badRead = err
 		w.tb.Errorf("from the worker: %v", err)
 	}
 	w.mu.Lock()

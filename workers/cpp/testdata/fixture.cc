@@ -3,11 +3,14 @@
 // language's fixture knows. Build it with -g, -O2 and -fno-omit-frame-pointer or
 // not: names of static and inlined functions come from the debug information.
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -22,6 +25,34 @@ namespace {
 struct model {
 	std::string entry, config;
 };
+
+std::mutex mutex;
+std::condition_variable met;
+int inside, peak, meeting;
+
+// Counts the calls of process() at the same time.
+struct visit {
+	visit()
+	{
+		std::lock_guard<std::mutex> lock(mutex);
+		if (++inside > peak)
+			peak = inside;
+	}
+	~visit()
+	{
+		std::lock_guard<std::mutex> lock(mutex);
+		--inside;
+	}
+};
+
+// Waits until n calls are here at the same time.
+bool meet(int n)
+{
+	std::unique_lock<std::mutex> lock(mutex);
+	if (++meeting >= n)
+		met.notify_all();
+	return met.wait_for(lock, std::chrono::seconds(30), [n] { return meeting >= n; });
+}
 
 void sleep_ms(long ms)
 {
@@ -116,10 +147,13 @@ std::string word(std::string &line)
 	return first;
 }
 
-pid_t start_child()
+pid_t start_child(bool exec)
 {
 	pid_t pid = fork();
 	if (pid == 0) {
+		if (!exec)
+			for (;;)
+				sleep_ms(1000);
 		execlp("sleep", "sleep", "1000", static_cast<char *>(nullptr));
 		_exit(127);
 	}
@@ -176,6 +210,7 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 	if (input_size == 0)
 		return answer("empty", output_data, output_size);
 
+	visit here;
 	std::string rest(input, static_cast<size_t>(input_size));
 	std::string what = word(rest);
 	if (what == "size")
@@ -197,6 +232,10 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 		while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < ms);
 		return answer("spun", output_data, output_size);
 	}
+	if (what == "meet")
+		return meet(atoi(rest.c_str())) ? answer("met", output_data, output_size) : answer("alone", output_data, output_size, 500);
+	if (what == "peak")
+		return answer(std::to_string(peak), output_data, output_size);
 	if (what == "null") {
 		*output_data = nullptr;
 		*output_size = 0;
@@ -238,7 +277,9 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 		return answer(getcwd(path, sizeof path) ? path : "", output_data, output_size);
 	}
 	if (what == "child")
-		return answer(std::to_string(start_child()), output_data, output_size);
+		return answer(std::to_string(start_child(true)), output_data, output_size);
+	if (what == "fork")
+		return answer(std::to_string(start_child(false)), output_data, output_size);
 	if (what == "exit")
 		exit(atoi(rest.c_str()));
 	if (what == "crash")

@@ -1,0 +1,8 @@
+package hosttest
+
+import (
+	"testing"
+)
+
+func testNative(t *testing.T, host Host) {
+}
