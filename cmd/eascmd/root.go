@@ -46,6 +46,9 @@ const (
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		newInitCommand,
+		newTestCommand,
+		newServeCommand,
+		newPrivateRootCommand,
 		newConfigCommand,
 		newVersionCommand,
 		newCompletionCommand,

@@ -285,6 +285,9 @@ func (r *run) reason(readErr, waitErr error) error {
 
 func (r *run) Events() <-chan event.Event { return r.out }
 
+// PID is the process id of the program that serves.
+func (r *run) PID() int { return r.cmd.Process.Pid }
+
 func (r *run) Endpoint() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openeas/eascmd/pkg/serving/event"
+	"github.com/openeas/eascmd/pkg/ui"
+)
+
+// tell shows an event of a running service to people. The end of a run that
+// failed is left to whoever reports the error.
+func (a *app) tell(e event.Event) {
+	switch e.Type {
+	case event.Listening:
+		a.term.Debug("listening on %s", e.Address)
+	case event.Loading:
+		a.term.Info("worker %d is still loading the model, since %s", e.Worker, shortDuration(e.ElapsedMS))
+	case event.Ready:
+		a.term.OK("Service is ready after %s", shortDuration(e.ElapsedMS))
+	case event.Log:
+		a.term.Info("%s [worker %d] %s", stamp(e), e.Worker, ui.Printable(e.Message))
+	case event.Access:
+		a.term.Info("%s %s", stamp(e), ui.Printable(e.Message))
+	case event.WorkerExit:
+		a.term.Warn("Worker %d (process %d) %s", e.Worker, e.PID, ui.Printable(e.Message))
+	case event.Restarting:
+		if e.ElapsedMS > 0 {
+			a.term.Info("worker %d is started again in %s", e.Worker, shortDuration(e.ElapsedMS))
+		} else {
+			a.term.Info("worker %d is started again", e.Worker)
+		}
+	case event.Restarted:
+		a.term.OK("Worker %d is ready again after %s", e.Worker, shortDuration(e.ElapsedMS))
+	case event.Warning:
+		a.term.Warn("%s", ui.Printable(e.Message))
+		if e.Hint != "" {
+			a.term.Hint("%s", ui.Printable(e.Hint))
+		}
+	case event.Draining:
+		a.term.Info("draining: no new requests are taken, those in flight are answered")
+	case event.Stopped:
+		a.term.OK("Service is stopped")
+	}
+}
+
+// stamp is how the original begins each line of a processor's output.
+func stamp(e event.Event) string {
+	return "[" + e.Time.Local().Format(time.DateTime) + "]"
+}
+
+// shortDuration writes milliseconds as people say them.
+func shortDuration(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", ms)
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}

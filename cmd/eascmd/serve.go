@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/rundir"
+	"github.com/openeas/eascmd/pkg/engine/child"
+	"github.com/openeas/eascmd/pkg/engine/process"
+	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/serving/event"
+)
+
+type serveOptions struct {
+	events     string
+	lifeline   bool
+	planFD     int
+	runtimeDir string
+}
+
+func newServeCommand(a *app) *cobra.Command {
+	opts := serveOptions{planFD: -1}
+	cmd := &cobra.Command{
+		Use:     "serve [PLAN]",
+		GroupID: groupDevelop,
+		Short:   "Run a service from its run plan",
+		Long: `Runs a service in the foreground from a run plan, the JSON that
+"eascmd test --print-plan" prints: the gateway listens, the workers load the
+processor, requests are answered. PLAN is a file, or - for standard input, which
+is also what is read without an argument. This is what every engine starts, and
+what an image of a service runs.
+
+SIGTERM and SIGINT drain the service: it takes no new requests, answers those it
+has, and ends; a second one ends it at once. With --lifeline it also ends, after
+a short drain, when standard input ends: whoever started it holds the other end.
+
+With --events json every event is one JSON object a line on standard output;
+with text, what happens is told on standard error.`,
+		Example: `  eascmd test service.json --print-plan > plan.json
+  eascmd serve plan.json`,
+		Annotations: exits(fault.Failed, fault.Usage, fault.Description, fault.Processor),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fault.New(fault.Usage, "there is an argument too many: %q", args[1])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "-"
+			if len(args) > 0 {
+				path = args[0]
+			}
+			return opts.run(cmd.Context(), a, path)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.events, "events", "text", "how events are told: json or text")
+	flags.BoolVar(&opts.lifeline, "lifeline", false, "end when standard input ends")
+	flags.StringVar(&opts.runtimeDir, "runtime-dir", "", "make sockets in this `directory` (default: one of the run's own)")
+	flags.IntVar(&opts.planFD, "plan-fd", -1, "read the plan from this open file `descriptor`")
+	flags.MarkHidden("plan-fd")
+	return cmd
+}
+
+func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
+	child.SealDescriptors()
+	runOptions := child.Options{RuntimeDir: o.runtimeDir}
+	switch o.events {
+	case "json":
+		ignoreBrokenPipe()
+		runOptions.Emit = child.Writer(a.term.Out)
+	case "text":
+		runOptions.Emit = func(e event.Event) { a.tell(e) }
+	default:
+		return fault.New(fault.Usage, "--events %s: events are told as json or text", o.events)
+	}
+	if o.lifeline {
+		if o.planFD < 0 && path == "-" {
+			return fault.New(fault.Usage, "--lifeline and a plan on standard input exclude each other").
+				WithHint("give the plan as a file")
+		}
+		runOptions.Lifeline = a.term.In
+	}
+	plan, err := o.readPlan(a, path)
+	if err != nil {
+		return err
+	}
+	if o.runtimeDir == "" {
+		// A run of its own: it cleans up after itself, and the next one cleans up
+		// after it should it be killed.
+		root, err := rundir.Runtime()
+		if err != nil {
+			return err
+		}
+		dir, err := root.New()
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		runOptions.RuntimeDir = dir.Path()
+	}
+	return child.Run(ctx, plan, runOptions)
+}
+
+func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
+	var in io.Reader
+	switch {
+	case o.planFD >= 0:
+		f := os.NewFile(uintptr(o.planFD), "run plan")
+		if f == nil {
+			return nil, fault.New(fault.Usage, "--plan-fd %d is no descriptor", o.planFD)
+		}
+		defer f.Close()
+		in = f
+	case path == "-":
+		in = a.term.In
+	default:
+		f, err := os.Open(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fault.New(fault.Description, "read run plan: %w", err).
+				WithHint(`"eascmd test service.json --print-plan" prints one`)
+		}
+		if err != nil {
+			return nil, fault.New(fault.Description, "read run plan: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	plan, err := runplan.Read(in)
+	if err != nil {
+		return nil, fault.New(fault.Description, "%w", err).
+			WithHint(`"eascmd test service.json --print-plan" prints a plan that this version reads`)
+	}
+	return plan, nil
+}
+
+type privateRootOptions struct {
+	workspace, mountPoint string
+	statusFD              int
+}
+
+// newPrivateRootCommand makes the stage between the process engine and serve;
+// see process.EnterPrivateRoot.
+func newPrivateRootCommand(*app) *cobra.Command {
+	var opts privateRootOptions
+	cmd := &cobra.Command{
+		Use:    "private-root -- COMMAND",
+		Short:  "Give serve a root with the workspace at the paths of EAS",
+		Hidden: true,
+		Args:   cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return process.EnterPrivateRoot(opts.workspace, opts.mountPoint, opts.statusFD, args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.workspace, "workspace", "", "the workspace")
+	flags.StringVar(&opts.mountPoint, "mount-point", "", "where the new root is built")
+	flags.IntVar(&opts.statusFD, "status-fd", -1, "the descriptor that is told of a failure")
+	return cmd
+}

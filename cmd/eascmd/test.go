@@ -1,0 +1,466 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/rundir"
+	"github.com/openeas/eascmd/pkg/engine"
+	"github.com/openeas/eascmd/pkg/engine/hosts"
+	"github.com/openeas/eascmd/pkg/engine/process"
+	"github.com/openeas/eascmd/pkg/localtest"
+	"github.com/openeas/eascmd/pkg/localtest/check"
+	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/service"
+	"github.com/openeas/eascmd/pkg/serving/event"
+	"github.com/openeas/eascmd/pkg/ui"
+)
+
+type testOptions struct {
+	engine      string
+	host        string
+	port        int
+	workers     int
+	threads     int
+	timeout     time.Duration
+	loadTimeout time.Duration
+	env         []string
+	keep        bool
+	data        string
+	hasData     bool
+	bodyLimit   byteSize
+	bodyMemory  byteSize
+	printPlan   bool
+}
+
+func newTestCommand(a *app) *cobra.Command {
+	var opts testOptions
+	cmd := &cobra.Command{
+		Use:     "test SERVICE.JSON",
+		GroupID: groupDevelop,
+		Short:   "Run a service on this machine",
+		Long: `Runs the service that a description describes on this machine: fetches model and
+processor into a workspace, checks the processor, loads it as EAS does, prints
+the endpoint and the token, and then shows the processor's output until Ctrl-C,
+which drains the service and removes all that was started.
+
+Relative paths in the description start at the current directory, or else at the
+description's. A local directory is linked and never copied. On Linux the
+workspace is also at /eas/workspace and /home/admin/docker_ml/workspace where
+the system permits a private view of the file system.
+
+With --data one request is posted: the answer's body, and nothing else, goes to
+standard output.
+
+Ctrl-C after the service was ready is its regular end, with exit status 0.`,
+		Example: `  eascmd test service.json
+  eascmd test service.json --port 8080 --env OMP_NUM_THREADS=2
+  eascmd test service.json --data 'hello world'
+  eascmd test service.json --data @request.json > answer.json`,
+		Annotations: exits(fault.Failed, fault.Usage, fault.Description, fault.Processor, fault.Answer, fault.Missing, fault.Interrupted),
+		Args:        needArgs("SERVICE.JSON"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.hasData = cmd.Flags().Changed("data")
+			return opts.run(cmd.Context(), a, args[0])
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&opts.data, "data", "", "post `BODY` once, print the answer and end; @FILE reads a file, - standard input")
+	flags.StringVar(&opts.engine, "engine", "process", "where the service runs: process, docker or auto")
+	flags.StringVar(&opts.host, "host", "127.0.0.1", "`address` to listen on")
+	flags.IntVar(&opts.port, "port", 0, "`port` to listen on; 0 is a free one")
+	flags.IntVar(&opts.workers, "workers", 1, "worker processes, each with a model of its own")
+	flags.IntVar(&opts.threads, "threads", 0, "calls of the processor at the same time in one worker (default rpc.worker_threads)")
+	flags.DurationVar(&opts.timeout, "timeout", 0, "longest `time` of a request, then 408 (default rpc.keepalive)")
+	flags.DurationVar(&opts.loadTimeout, "load-timeout", 0, "longest `time` of loading the model (default no limit)")
+	flags.StringArrayVar(&opts.env, "env", nil, "`NAME=VALUE` for the processor; may be given several times")
+	flags.Var(&opts.bodyLimit, "body-limit", "longest request body, such as 64MiB, then 413 (default 128MiB)")
+	flags.Var(&opts.bodyMemory, "body-memory", "memory for the bodies of all requests, such as 1GiB (default 512MiB)")
+	flags.BoolVar(&opts.keep, "keep", false, "keep the workspace")
+	flags.BoolVar(&opts.printPlan, "print-plan", false, "print the run plan, with the token masked, and end")
+	_ = cmd.RegisterFlagCompletionFunc("engine", completeWords(func() []string { return []string{"process", "docker", "auto"} }))
+	return cmd
+}
+
+func (o *testOptions) run(ctx context.Context, a *app, path string) error {
+	overrides, err := o.overrides()
+	if err != nil {
+		return err
+	}
+	data, err := o.openData(a)
+	if err != nil {
+		return err
+	}
+	if data != nil {
+		defer data.Close()
+	}
+	d, err := service.Load(path)
+	if err != nil {
+		return err
+	}
+	for _, p := range d.Warnings {
+		switch {
+		case p.Severity == service.Warning:
+			a.term.Warn("%s", ui.Printable(p.String()))
+		default:
+			a.term.Debug("%s", ui.Printable(p.String()))
+		}
+	}
+	o.warnAbout(a, d)
+	// Before minutes are spent on a model.
+	if err := localtest.CheckPort(o.host, o.port); err != nil {
+		return err
+	}
+
+	t := &testRun{app: a, options: o, description: d, overrides: overrides, path: path}
+	defer t.close()
+	if err := t.prepare(ctx); err != nil {
+		return err
+	}
+	if o.printPlan {
+		return t.plan.Masked().Write(a.term.Out)
+	}
+	return t.serve(ctx, data)
+}
+
+func (o *testOptions) overrides() (runplan.Overrides, error) {
+	usage := func(format string, args ...any) (runplan.Overrides, error) {
+		return runplan.Overrides{}, fault.New(fault.Usage, format, args...)
+	}
+	switch o.engine {
+	case "process", "auto":
+	case "docker":
+		return runplan.Overrides{}, fault.New(fault.Missing, "the docker engine is not part of this version yet").
+			WithHint("use --engine process")
+	default:
+		return usage("--engine %s: the engines are process and docker, or auto", o.engine)
+	}
+	switch {
+	case o.port < 0 || o.port > 65535:
+		return usage("--port %d: a port lies between 0 and 65535", o.port)
+	case o.workers < 1:
+		return usage("--workers %d: at least 1 is needed", o.workers)
+	case o.threads < 0:
+		return usage("--threads %d: at least 1 is needed", o.threads)
+	case o.timeout < 0:
+		return usage("--timeout %v: a time is at least 0", o.timeout)
+	case o.loadTimeout < 0:
+		return usage("--load-timeout %v: a time is at least 0", o.loadTimeout)
+	}
+	result := runplan.Overrides{
+		Host: o.host, Port: o.port, Workers: o.workers, Threads: o.threads,
+		KeepAlive: o.timeout, LoadTimeout: o.loadTimeout,
+		BodyLimit: int64(o.bodyLimit), BodyMemory: int64(o.bodyMemory),
+	}
+	for _, v := range o.env {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return usage("--env %s: a variable is written NAME=VALUE", v)
+		}
+		result.Env = append(result.Env, runplan.Env{Name: name, Value: value})
+	}
+	return result, nil
+}
+
+// openData opens what --data names, before anything is started for it.
+func (o *testOptions) openData(a *app) (io.ReadCloser, error) {
+	switch {
+	case !o.hasData:
+		return nil, nil
+	case o.data == "-":
+		return io.NopCloser(a.term.In), nil
+	case strings.HasPrefix(o.data, "@"):
+		f, err := os.Open(o.data[1:])
+		if err != nil {
+			return nil, fault.New(fault.Usage, "--data: %w", err).
+				WithHint("@FILE posts the content of a file; a body that begins with @ can come from standard input: --data -")
+		}
+		return f, nil
+	default:
+		return io.NopCloser(strings.NewReader(o.data)), nil
+	}
+}
+
+// warnAbout tells what of a description does not hold in a process.
+func (o *testOptions) warnAbout(a *app, d *service.Description) {
+	m := &d.Metadata
+	if m.GPU > 0 || m.GPUMemory > 0 || m.CUDA != "" || d.CUDA != "" {
+		a.term.Warn("the process engine gives the processor this machine's GPUs and CUDA as they are; gpu and cuda settings change nothing")
+	}
+	if ip := net.ParseIP(o.host); d.Token == "" && !d.GenerateToken && o.host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		a.term.Warn("everybody who can reach %s may call this service: it has no token", o.host)
+		a.term.Hint("give it a token, or leave out generate_token: false")
+	}
+}
+
+// testRun is one run of the command.
+type testRun struct {
+	*app
+	options     *testOptions
+	description *service.Description
+	overrides   runplan.Overrides
+	path        string
+
+	dir    *rundir.Dir
+	plan   *runplan.Plan
+	report check.Report
+}
+
+func (t *testRun) close() {
+	if t.dir == nil {
+		return
+	}
+	if err := t.dir.Close(); err != nil {
+		t.term.Warn("the workspace could not be removed: %v", err)
+	}
+}
+
+// prepare makes the workspace and the plan and checks the processor.
+func (t *testRun) prepare(ctx context.Context) error {
+	parent, err := t.makeDir()
+	if err != nil {
+		return err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	w, err := localtest.Prepare(ctx, t.description, localtest.Options{
+		Dir:            parent,
+		DescriptionDir: filepath.Dir(t.path),
+		CacheDir:       filepath.Join(cache, "downloads"),
+		CABundle:       t.caBundle,
+		Step:           func(text string) { t.term.OK("%s", ui.Printable(text)) },
+		Warn: func(text, hint string) {
+			t.term.Warn("%s", ui.Printable(text))
+			if hint != "" {
+				t.term.Hint("%s", ui.Printable(hint))
+			}
+		},
+		Progress: func(label string) (func(done, total int64), func()) {
+			p := t.term.Progress(label)
+			return p.Update, p.Done
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if t.options.keep {
+		t.term.Info("the workspace is kept: %s", w.Dir)
+		t.term.Hint("remove it with: rm -rf %s", filepath.Dir(w.Dir))
+	}
+	t.plan, err = runplan.Make(t.description, w, nil, t.overrides)
+	if err != nil {
+		return err
+	}
+	if err := localtest.WriteConfig(t.plan); err != nil {
+		return err
+	}
+	t.report, err = localtest.Check(t.plan)
+	t.showReport()
+	if err != nil {
+		return err
+	}
+	t.term.OK("Checked processor [%s]", t.description.ProcessorEntry)
+	host, err := hosts.CPP(ctx, hosts.Options{CacheDir: cache, Log: func(text string) { t.term.Info("%s", text) }})
+	if err != nil {
+		return err
+	}
+	t.plan.Worker.Command = []string{host}
+	return nil
+}
+
+// makeDir makes the directory that the workspace is made in.
+func (t *testRun) makeDir() (string, error) {
+	root, err := rundir.Temporary()
+	if err != nil {
+		return "", err
+	}
+	if t.options.keep {
+		return root.NewKept()
+	}
+	if t.dir, err = root.New(); err != nil {
+		return "", err
+	}
+	return t.dir.Path(), nil
+}
+
+// cacheDir is where downloads and built hosts are kept.
+func cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fault.New(fault.Missing, "no place for a cache: %w", err).WithHint("set HOME or XDG_CACHE_HOME")
+	}
+	return filepath.Join(dir, "eascmd"), nil
+}
+
+// workspacePath is the check's code for a path that only EAS has. Where a
+// private root gives the processor these paths there is nothing to say.
+const workspacePath = "workspace-path"
+
+func (t *testRun) showReport() {
+	for _, p := range t.report.Problems {
+		switch {
+		case p.Severity == check.Warning:
+			t.term.Warn("%s: %s", t.description.ProcessorEntry, ui.Printable(p.Text))
+			if p.Hint != "" {
+				t.term.Hint("%s", ui.Printable(p.Hint))
+			}
+		case p.Severity == check.Note && p.Code != workspacePath:
+			t.term.Debug("%s: %s", t.description.ProcessorEntry, ui.Printable(p.Text))
+		}
+	}
+}
+
+// withoutPrivateRoot warns of the paths that the processor names and that do
+// not exist here.
+func (t *testRun) withoutPrivateRoot(reason error) {
+	t.term.Debug("the workspace is not at the absolute paths of EAS: %v", reason)
+	for _, p := range t.report.Problems {
+		if p.Code == workspacePath {
+			t.term.Warn("%s: %s", t.description.ProcessorEntry, ui.Printable(p.Text))
+			t.term.Hint("%s", ui.Printable(p.Hint))
+		}
+	}
+}
+
+// serve runs the plan until the user ends it, or until its one request is
+// answered.
+func (t *testRun) serve(ctx context.Context, data io.Reader) error {
+	opts := process.Options{WithoutPrivateRoot: t.withoutPrivateRoot}
+	if t.dir != nil {
+		opts.Hold = append(opts.Hold, t.dir.Lock())
+	}
+	run, err := process.New(opts).Start(ctx, t.plan)
+	if err != nil {
+		return err
+	}
+	var (
+		ready    bool
+		outcome  error
+		answered = make(chan error, 1)
+		ended    = ctx.Done()
+	)
+	events := run.Events()
+	for events != nil {
+		select {
+		case e, more := <-events:
+			switch {
+			case !more:
+				events = nil
+			case e.Type == event.Ready && data != nil:
+				ready = true
+				go func() { answered <- t.post(ctx, run, data) }()
+			case e.Type == event.Ready:
+				ready = true
+				if outcome = t.showService(run, e); outcome != nil {
+					go t.stop(run)
+				}
+			case data != nil && (e.Type == event.Draining || e.Type == event.Stopped):
+				// One request and its answer: the rest goes without saying.
+			default:
+				t.tell(e)
+			}
+		case outcome = <-answered:
+			go t.stop(run)
+		case <-ended:
+			ended = nil
+			go t.stop(run)
+		}
+	}
+	err = run.Wait()
+	if closeErr := run.Close(); err == nil {
+		err = closeErr
+	}
+	switch {
+	case ctx.Err() != nil && (!ready || data != nil):
+		return fault.New(fault.Interrupted, "interrupted")
+	case outcome != nil:
+		return outcome
+	}
+	return err
+}
+
+// stopMargin is what a drain may take beyond the plan's grace time.
+const stopMargin = 5 * time.Second
+
+func (t *testRun) stop(run engine.Run) {
+	grace := time.Duration(t.plan.Worker.GraceMS) * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), grace+stopMargin)
+	defer cancel()
+	_ = run.Stop(ctx) // Wait tells how the run ended
+}
+
+// post posts the one request of --data.
+func (t *testRun) post(ctx context.Context, run engine.Run, data io.Reader) error {
+	url := localtest.PredictURL(run.Endpoint(), t.plan.Name)
+	return localtest.Post(ctx, url, t.plan.Gateway.Token, data, t.term.Out)
+}
+
+// showService tells how the service is reached.
+func (t *testRun) showService(run engine.Run, ready event.Event) error {
+	endpoint := localtest.PredictURL(run.Endpoint(), t.plan.Name)
+	if u, err := url.Parse(endpoint); err == nil {
+		t.term.OK("Serving at: [http://%s%s]", net.JoinHostPort(localName(u.Hostname()), u.Port()), u.Path)
+	}
+	result := runningService{
+		Endpoint: endpoint, Token: t.plan.Gateway.Token, LoadingMS: ready.ElapsedMS,
+		Engine: "process", Workspace: t.plan.Workspace,
+	}
+	if p, ok := run.(interface{ PID() int }); ok {
+		result.PID = p.PID()
+	}
+	if err := t.print(result); err != nil {
+		return err
+	}
+	authorization := ""
+	if t.plan.Gateway.Token != "" {
+		authorization = " -H 'Authorization: " + t.plan.Gateway.Token + "'"
+	}
+	t.term.Info("call it:  curl %s%s -d 'hello'", endpoint, authorization)
+	t.term.Info("end it:   Ctrl-C")
+	return nil
+}
+
+// localName is the name by which the original calls this machine.
+func localName(host string) string {
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		return "localhost"
+	}
+	return host
+}
+
+// runningService is the result of test.
+type runningService struct {
+	Endpoint  string `json:"endpoint"`
+	Token     string `json:"token"` // empty: anybody may call
+	LoadingMS int64  `json:"loadingMs"`
+	Engine    string `json:"engine"`
+	PID       int    `json:"pid,omitempty"` // of the process that serves
+	Workspace string `json:"workspace"`
+}
+
+func (r runningService) View() ui.View {
+	token := r.Token
+	if token == "" {
+		token = "(none: anybody may call)"
+	}
+	return ui.Details{
+		{Key: "Endpoint", Value: r.Endpoint},
+		{Key: "Token", Value: token},
+		{Key: "Loading time", Value: shortDuration(r.LoadingMS)},
+	}
+}
