@@ -166,7 +166,19 @@ func (f *file) set(profile, key, value string) {
 		if l.from < l.to && (l.text[l.from] == '"' || l.text[l.from] == '\'') && !strings.Contains(value, l.text[l.from:l.from+1]) {
 			quoted = l.text[l.from:l.from+1] + value + l.text[l.from:l.from+1]
 		}
-		l.text = l.text[:l.from] + quoted + l.text[l.to:]
+		rest := l.text[l.to:]
+		if quoted[0] != '"' && quoted[0] != '\'' {
+			// Nothing marks the end of the value, so only a comment may follow.
+			if rest = strings.TrimSpace(rest); rest != "" && (rest[0] == '#' || rest[0] == ';') {
+				rest = l.text[l.to:]
+				if rest[0] != ' ' && rest[0] != '\t' {
+					rest = " " + rest
+				}
+			} else {
+				rest = ""
+			}
+		}
+		l.text = l.text[:l.from] + quoted + rest
 		l.value, l.to = value, l.from+len(quoted)
 		return
 	}
