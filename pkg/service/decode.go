@@ -14,7 +14,7 @@ func (p *parser) decode(n *node, v reflect.Value, path string) {
 	for i := range n.members {
 		m := &n.members[i]
 		at := join(path, m.name)
-		f, ok := fieldOf(v.Type(), m.name)
+		f, ok := p.field(v.Type(), m.name)
 		if !ok {
 			p.unknown = append(p.unknown, unknownField{member: m, path: at, typ: v.Type()})
 			continue
@@ -48,7 +48,6 @@ func (p *parser) value(n *node, off int, v reflect.Value, f reflect.StructField,
 			v.Set(reflect.MakeSlice(v.Type(), len(n.elems), len(n.elems)))
 			for i, e := range n.elems {
 				if p.full(Error) { // a long list of mistakes is not worth the time
-					p.more = true
 					return
 				}
 				p.value(e, e.off, v.Index(i), f, path+"["+strconv.Itoa(i)+"]")

@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -172,6 +173,56 @@ func TestLoadRefuses(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 		t.Errorf("refusing a file of 100 MB took %d bytes of memory", n)
+	}
+}
+
+// TestHostile parses texts that are large in every way that is allowed. One
+// that takes time beyond proportion runs into the test's time limit.
+func TestHostile(t *testing.T) {
+	const head = `{"name":"x","processor":"pmml","model_path":"oss://b/m","metadata":{"rpc":{}},`
+	fill := func(unit string) string { return strings.Repeat(unit, (MaxSize-len(head)-100)/len(unit)) }
+	numbered := func(format string) string {
+		var b strings.Builder
+		for i := 0; b.Len() < MaxSize-len(head)-100; i++ {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	for name, text := range map[string]string{
+		"dotted name":         head + `"` + fill("metadata.") + `":1}`,
+		"unknown fields":      head + numbered(`"f%d":1,`) + `}`,
+		"near fields":         head + numbered(`"nam%d":1,`) + `}`,
+		"same fields":         head + fill(`"cpu":1,`) + `}`,
+		"different fields":    head + numbered(`"cpu":%d,`) + `}`,
+		"dotted fields":       head + numbered(`"metadata.rpc.k%d":1,`) + `}`,
+		"conflicting fields":  head + numbered(`"metadata.rpc.keepalive":%d,"rpc.keepalive":2,`) + `}`,
+		"labels":              head + numbered(`"labels.l%d":"",`) + `}`,
+		"nested same objects": head + `"a":` + strings.Repeat(`{"b":1,"b":1,"a":`, 90) + `1` + strings.Repeat(`}`, 90) + `}`,
+		"list":                head + `"x":[` + fill(`{},`) + `]}`,
+		"environment":         head + `"processor_envs":[` + fill(`{"name":"A"},`) + `]}`,
+		"comments":            head + fill("#\n") + `}`,
+		"open comments":       head + fill("/*"),
+		"open strings":        head + fill("\"\n"),
+		"brackets":            fill("["),
+		"closing brackets":    head + fill("]"),
+		"number":              head + `"metadata.cpu":` + fill("9") + `}`,
+		"exponent":            head + `"metadata.cpu":1e` + fill("9") + `}`,
+		"escapes":             head + `"token":"` + fill(`\u0061`) + `"}`,
+		"long word":           head + fill("x"),
+		"long message":        head + `"processor_envs":[{"name":"` + fill("=") + `"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if len(text) > MaxSize {
+				t.Fatalf("the text has %d bytes", len(text))
+			}
+			d, err := Parse("s.json", []byte(text))
+			if err != nil && len(err.Error()) > 100_000 {
+				t.Errorf("the report has %d bytes", len(err.Error()))
+			}
+			if err == nil && len(d.Warnings) > 3*maxProblems {
+				t.Errorf("%d warnings", len(d.Warnings))
+			}
+		})
 	}
 }
 

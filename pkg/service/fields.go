@@ -64,14 +64,15 @@ func elem(t reflect.Type) reflect.Type {
 	return t
 }
 
-// fieldOf returns the field of struct type t with this JSON name.
-func fieldOf(t reflect.Type, name string) (reflect.StructField, bool) {
+// fieldsOf lists the fields of struct type t by their JSON names.
+func fieldsOf(t reflect.Type) map[string]reflect.StructField {
+	fields := make(map[string]reflect.StructField, t.NumField())
 	for i := range t.NumField() {
-		if f := t.Field(i); nameOf(f) == name {
-			return f, true
+		if f := t.Field(i); nameOf(f) != "" {
+			fields[nameOf(f)] = f
 		}
 	}
-	return reflect.StructField{}, false
+	return fields
 }
 
 // nameOf returns a field's JSON name, "" for what is not part of the format.
@@ -86,8 +87,7 @@ func nameOf(f reflect.StructField) string {
 func typeAt(path string) reflect.Type {
 	t := reflect.TypeFor[Description]()
 	for name := range strings.SplitSeq(path, ".") {
-		f, _ := fieldOf(t, name)
-		t = elem(f.Type)
+		t = elem(fieldsOf(t)[name].Type)
 	}
 	return t
 }

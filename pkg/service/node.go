@@ -155,13 +155,16 @@ func (p *parser) build(v hujson.Value, path string) *node {
 			m.as = join(path, m.name)
 			m.value = p.build(om.Value, m.as)
 			first := n.get(m.name)
-			switch {
-			case first == nil:
+			if first == nil {
 				n.add(m)
-			case same(first.value, m.value):
-				p.add(Warning, m.off, m.as, "remove one of them", "is given twice, first at %s", p.at(first.off))
-			case !p.full(Error):
-				p.add(Error, m.off, m.as, "keep one of them", "is given twice with different values, first at %s", p.at(first.off))
+				continue
+			}
+			sev, fix, text := Error, "keep one of them", "is given twice with different values, first at %s"
+			if same(first.value, m.value) {
+				sev, fix, text = Warning, "remove one of them", "is given twice, first at %s"
+			}
+			if !p.full(sev) {
+				p.add(sev, m.off, m.as, fix, text, p.at(first.off))
 			}
 		}
 	}

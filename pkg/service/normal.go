@@ -67,9 +67,10 @@ func (nz *normalizer) place(src *node, at []string, t reflect.Type) {
 // remains is one name, as in "labels" whose names may hold dots, or an unknown
 // field, whose name is left alone.
 func (nz *normalizer) locate(at []string, t reflect.Type, name string) (path []string, ft reflect.Type, known bool) {
-	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end], '.') {
+	const longest = 512 // more than any name has; the loop is quadratic
+	for end := len(name); end > 0 && len(name) <= longest; end = strings.LastIndexByte(name[:end], '.') {
 		path := append(at[:len(at):len(at)], name[:end])
-		if f, ok := fieldOf(t, name[:end]); ok {
+		if f, ok := nz.field(t, name[:end]); ok {
 			ft = f.Type
 		} else if first, ok := nz.alias(path); ok {
 			path, ft = strings.Split(first, "."), typeAt(first)
@@ -138,7 +139,7 @@ func (nz *normalizer) conflict(path []string, have *member, m member) {
 	field := join(nz.path, strings.Join(path, "."))
 	other := ""
 	if have.as != m.as {
-		other = "as " + strconv.Quote(have.as) + " "
+		other = "as " + strconv.Quote(clip(have.as)) + " "
 	}
 	if path[len(path)-1] == "token" { // a secret is not shown
 		nz.add(Error, m.off, field, "keep one of them", "has another value %sat %s", other, nz.at(have.off))
@@ -153,17 +154,4 @@ func brief(n *node) string {
 		return n.what()
 	}
 	return clip(string(n.raw))
-}
-
-// clip shortens text for a message.
-func clip(s string) string {
-	const most = 60
-	if len(s) <= most {
-		return s
-	}
-	cut := most
-	for cut > 0 && s[cut]&0xc0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + "…"
 }

@@ -82,7 +82,7 @@ func (o Options) Parse(file string, data []byte) (*Description, error) {
 	if len(data) > MaxSize {
 		return nil, tooLarge(file)
 	}
-	p := &parser{problems: problems{file: file, data: data}, opts: o}
+	p := &parser{problems: problems{file: file, data: data}, opts: o, fields: make(map[reflect.Type]map[string]reflect.StructField)}
 	value, ok := p.syntax()
 	if !ok {
 		return nil, p.err()
@@ -105,6 +105,18 @@ type parser struct {
 	opts    Options
 	d       *Description
 	unknown []unknownField
+	fields  map[reflect.Type]map[string]reflect.StructField // of the types seen so far
+}
+
+// field returns the field of struct type t with this JSON name.
+func (p *parser) field(t reflect.Type, name string) (reflect.StructField, bool) {
+	fields, ok := p.fields[t]
+	if !ok {
+		fields = fieldsOf(t)
+		p.fields[t] = fields
+	}
+	f, ok := fields[name]
+	return f, ok
 }
 
 // syntax parses the text up to the one object that it has to be.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -127,21 +128,53 @@ type found struct {
 	Problem
 }
 
+// clip makes the author's text fit into a message: short, on one line, and
+// without characters that a terminal would obey.
+func clip(s string) string { return clipTo(s, 60) }
+
+func clipTo(s string, most int) string {
+	if len(s) > most {
+		for most > 0 && !utf8.RuneStart(s[most]) {
+			most--
+		}
+		s = s[:most] + "…"
+	}
+	if strings.IndexFunc(s, isControl) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if isControl(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func isControl(r rune) bool { return !unicode.IsPrint(r) }
+
 // add records a problem at an offset, as long as there is room.
 func (ps *problems) add(sev Severity, off int, field, fix, format string, args ...any) {
-	if ps.count[sev] == maxProblems {
-		ps.more = ps.more || sev == Error
+	if ps.full(sev) {
 		return
 	}
 	ps.count[sev]++
 	ps.found = append(ps.found, found{off, Problem{
-		File: ps.file, Field: field, Text: fmt.Sprintf(format, args...), Fix: fix, Severity: sev,
+		File: ps.file, Field: clipTo(field, 200), Text: fmt.Sprintf(format, args...), Fix: fix, Severity: sev,
 	}})
 }
 
-// full reports whether another problem of this severity would be dropped, so
-// that work on its text can be saved.
-func (ps *problems) full(sev Severity) bool { return ps.count[sev] == maxProblems }
+// full reports whether there is no room for another problem of this severity,
+// so that looking for it, or work on its text, can be saved.
+func (ps *problems) full(sev Severity) bool {
+	if ps.count[sev] < maxProblems {
+		return false
+	}
+	ps.more = ps.more || sev == Error
+	return true
+}
 
 // position returns the line and the column of an offset, the column in
 // characters. A byte order mark takes no column: editors do not show it.

@@ -194,3 +194,30 @@ func enum(f reflect.StructField) []string {
 	}
 	return values
 }
+
+// zeroFields returns the paths of the fields of d that have their zero, or the
+// default that a description without them has.
+func zeroFields(d *Description) []string {
+	var empty []string
+	var walk func(v reflect.Value, path string)
+	walk = func(v reflect.Value, path string) {
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			name := nameOf(f)
+			if name == "" {
+				continue
+			}
+			fv, at := reflect.Indirect(v.Field(i)), join(path, name)
+			switch initial, _ := rule(f, "default"); {
+			case !fv.IsValid() || fv.Kind() != reflect.Bool && fv.IsZero(), fv.Kind() == reflect.Bool && initial == fmt.Sprint(fv.Bool()):
+				empty = append(empty, at)
+			case fv.Kind() == reflect.Struct:
+				walk(fv, at)
+			case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct:
+				walk(fv.Index(0), at+"[0]")
+			}
+		}
+	}
+	walk(reflect.ValueOf(d).Elem(), "")
+	return empty
+}

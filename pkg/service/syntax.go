@@ -48,7 +48,7 @@ func (p *parser) explain(err error, text []byte, unclosed loose) {
 		p.add(Error, off, "", "write it in ASCII", "%q is a full-width character", r)
 	case strings.Contains(where, "at start of object name") || isWord(r) && bytes.ContainsAny(text[:off], "{,") && p.nameFollows(text, off):
 		if word := wordAt(rest); word != "" {
-			p.add(Error, off, "", fmt.Sprintf("write %q", word), "the field name %s has no quotation marks", clip(word))
+			p.add(Error, off, "", fmt.Sprintf("write %q", clip(word)), "the field name %s has no quotation marks", clip(word))
 			return
 		}
 		p.add(Error, off, "", "write the name in double quotes", "%q stands where a field name should be", r)
@@ -101,9 +101,13 @@ func (p *parser) badString(text []byte, off int) {
 			p.add(Error, i, "", fmt.Sprintf("write \\u%04x", c), "a control character stands in the text")
 			return
 		case c == '\\':
-			if i+1 < len(text) && !bytes.ContainsRune([]byte(`"\/bfnrtu`), rune(text[i+1])) {
-				p.add(Error, i, "", `write \\ for a backslash`, `\%c is not an escape of JSON`, text[i+1])
+			next, _ := utf8.DecodeRune(text[i+1:])
+			if next >= ' ' && !strings.ContainsRune(`"\/bfnrtu`, next) {
+				p.add(Error, i, "", `write \\ for a backslash`, `\%s is not an escape of JSON`, clip(string(next)))
 				return
+			}
+			if next < ' ' {
+				continue // the next round reports it
 			}
 			if i+1 < len(text) && text[i+1] == 'u' && !isHex4(text[i+2:]) {
 				p.add(Error, i, "", `write four hexadecimal digits after \u`, `\u is not followed by four hexadecimal digits`)

@@ -323,7 +323,7 @@ func (p *parser) checkEntry(language string) {
 	}
 	slashed := strings.ReplaceAll(entry, `\`, "/")
 	if strings.HasPrefix(slashed, "/") || len(slashed) > 1 && slashed[1] == ':' {
-		p.fail("processor_entry", "name it relative to the root of the package, such as "+strconv.Quote(path.Base(slashed)), "%q is an absolute path", clip(entry))
+		p.fail("processor_entry", "name it relative to the root of the package, such as "+strconv.Quote(clip(path.Base(slashed))), "%q is an absolute path", clip(entry))
 		return
 	}
 	if slices.Contains(strings.Split(slashed, "/"), "..") {
@@ -356,7 +356,7 @@ func (p *parser) checkEnv(field string, vars []EnvVar) {
 			p.fail(at+".name", "remove the =", "%q holds =", clip(v.Name))
 		}
 		if j, twice := first[v.Name]; twice && v.Name != "" {
-			p.warn(at+".name", "remove one of them", "%s is set twice, first in %s[%d]; this value counts", clip(v.Name), field, j)
+			p.warn(at+".name", "remove one of them", "%q is set twice, first in %s[%d]; this value counts", clip(v.Name), field, j)
 		}
 		first[v.Name] = i
 	}
