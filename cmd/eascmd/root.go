@@ -48,7 +48,7 @@ func commands() []func(*app) *cobra.Command {
 		newInitCommand,
 		newTestCommand,
 		newServeCommand,
-		newPrivateRootCommand,
+		newSchemaCommand,
 		newConfigCommand,
 		newVersionCommand,
 		newCompletionCommand,

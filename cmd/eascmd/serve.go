@@ -21,6 +21,8 @@ type serveOptions struct {
 	lifeline   bool
 	planFD     int
 	runtimeDir string
+
+	privateRoot string
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -63,11 +65,18 @@ with text, what happens is told on standard error.`,
 	flags.BoolVar(&opts.lifeline, "lifeline", false, "end when standard input ends")
 	flags.StringVar(&opts.runtimeDir, "runtime-dir", "", "make sockets in this `directory` (default: one of the run's own)")
 	flags.IntVar(&opts.planFD, "plan-fd", -1, "read the plan from this open file `descriptor`")
-	flags.MarkHidden("plan-fd")
+	flags.StringVar(&opts.privateRoot, "private-root", "", "have the workspace at the absolute paths of EAS")
+	_ = flags.MarkHidden("plan-fd")
+	_ = flags.MarkHidden("private-root")
 	return cmd
 }
 
 func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
+	if o.privateRoot != "" {
+		if err := process.EnterPrivateRoot(o.privateRoot); err != nil {
+			return err
+		}
+	}
 	child.SealDescriptors()
 	runOptions := child.Options{RuntimeDir: o.runtimeDir}
 	switch o.events {
@@ -137,29 +146,4 @@ func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
 			WithHint(`"eascmd test service.json --print-plan" prints a plan that this version reads`)
 	}
 	return plan, nil
-}
-
-type privateRootOptions struct {
-	workspace, mountPoint string
-	statusFD              int
-}
-
-// newPrivateRootCommand makes the stage between the process engine and serve;
-// see process.EnterPrivateRoot.
-func newPrivateRootCommand(*app) *cobra.Command {
-	var opts privateRootOptions
-	cmd := &cobra.Command{
-		Use:    "private-root -- COMMAND",
-		Short:  "Give serve a root with the workspace at the paths of EAS",
-		Hidden: true,
-		Args:   cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return process.EnterPrivateRoot(opts.workspace, opts.mountPoint, opts.statusFD, args)
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&opts.workspace, "workspace", "", "the workspace")
-	flags.StringVar(&opts.mountPoint, "mount-point", "", "where the new root is built")
-	flags.IntVar(&opts.statusFD, "status-fd", -1, "the descriptor that is told of a failure")
-	return cmd
 }

@@ -28,8 +28,8 @@ import (
 
 // Options change how the engine works. The zero value is the usual engine.
 type Options struct {
-	// Executable is the program that has the commands serve and private-root;
-	// empty means the running one.
+	// Executable is the program that has the command serve; empty means the
+	// running one.
 	Executable string
 
 	// Hold are files that a run keeps open as long as it goes on: the locks of
@@ -43,6 +43,9 @@ type Options struct {
 	// ShareRoot leaves out the attempt to make those paths.
 	ShareRoot bool
 }
+
+// privateRootFlag is the flag of serve that EnterPrivateRoot is for.
+const privateRootFlag = "--private-root"
 
 // New returns the engine.
 func New(opts Options) engine.Engine { return &processEngine{opts} }

@@ -26,14 +26,8 @@ import (
 
 // TestMain lets the test's own executable be the eascmd that the engine starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "serve":
-			os.Exit(serve(os.Args[2:]))
-		case "private-root":
-			privateRoot(os.Args[2:])
-			os.Exit(1)
-		}
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		os.Exit(serve(os.Args[2:]))
 	}
 	// The race detector lets every program linger for a second.
 	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
@@ -46,7 +40,13 @@ func serve(args []string) int {
 	flags.Bool("lifeline", false, "")
 	dir := flags.String("runtime-dir", "", "")
 	fd := flags.Int("plan-fd", -1, "")
+	root := flags.String("private-root", "", "")
 	flags.Parse(args)
+	if *root != "" {
+		if err := EnterPrivateRoot(*root); err != nil {
+			return 1
+		}
+	}
 	child.SealDescriptors()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -60,15 +60,6 @@ func serve(args []string) int {
 		return 1
 	}
 	return 0
-}
-
-func privateRoot(args []string) {
-	flags := flag.NewFlagSet("private-root", flag.ExitOnError)
-	workspace := flags.String("workspace", "", "")
-	mountPoint := flags.String("mount-point", "", "")
-	fd := flags.Int("status-fd", -1, "")
-	flags.Parse(args)
-	EnterPrivateRoot(*workspace, *mountPoint, *fd, flags.Args())
 }
 
 // base makes the directory that all state of a test goes to, and a function

@@ -9,22 +9,25 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/openeas/eascmd/internal/fault"
 )
 
 // The absolute paths that the workspace has on EAS: the newer and the classic
 // one. In a private root they lead to the plan's workspace.
 var workspacePaths = [...]string{"/eas/workspace", "/home/admin/docker_ml/workspace"}
 
-// startPrivate starts the program in a mount namespace of its own. The program
-// that is started first is this executable's private-root command: it builds
-// the new root and then becomes `eascmd serve`. mountPoint is where it may
-// make a directory for that; it is in the run's own directory.
+// startPrivate starts the program in a mount namespace of its own, in which it
+// builds a root with these paths before it does anything else; see
+// EnterPrivateRoot. mountPoint is where it may make a directory for that; it is
+// in the run's own directory.
 //
 // Root needs nothing more for it. Everybody else needs a user namespace too, in
 // which all that matters stays as it is: the user and the group are mapped to
@@ -43,21 +46,20 @@ func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string
 	const firstExtra = 3 // ExtraFiles begin after standard error
 	statusFD := firstExtra + len(c.ExtraFiles)
 	c.ExtraFiles = append(c.ExtraFiles, theirStatus)
-	stage := []string{c.Args[0], "private-root", "--workspace", workspace, "--mount-point", mountPoint, "--status-fd", strconv.Itoa(statusFD), "--"}
-	c.Args = append(stage, c.Args[1:]...)
+	c.Args = append(c.Args, privateRootFlag, fmt.Sprintf("%d:%s:%s", statusFD, mountPoint, workspace))
 	c.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
 		c.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
 		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
-		// A user other than root would lose it when the stage is executed.
+		// A user other than root would lose it when the program is executed.
 		c.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	}
 	if err := c.start(); err != nil {
 		return fmt.Errorf("make a mount namespace: %w", err)
 	}
 	theirStatus.Close()
-	// The pipe ends without a word when the stage has become the program.
+	// The pipe ends without a word when the root is there.
 	stop := context.AfterFunc(ctx, func() { status.SetReadDeadline(time.Now()) })
 	defer stop()
 	reason, err := io.ReadAll(io.LimitReader(status, 4<<10))
@@ -70,43 +72,59 @@ func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string
 	return nil
 }
 
-// EnterPrivateRoot is the stage between an engine and its program: it runs in
-// a fresh mount namespace, gives it a root in which the absolute workspace
-// paths of EAS lead to workspace, and becomes the program argv. It does not
-// return but for a failure, which it also writes to the descriptor statusFD.
+// EnterPrivateRoot is the first thing that the program of an engine does in
+// its fresh mount namespace: it gives itself a root in which the absolute
+// workspace paths of EAS lead to the workspace. spec is the value of the flag
+// that the engine passed.
 //
 // The real root is not touched: the new one is a file system in memory on
 // which every entry of the old one is mounted again.
-func EnterPrivateRoot(workspace, mountPoint string, statusFD int, argv []string) error {
+//
+// A user other than root has a capability for it. It is given up by executing
+// the program once more, without the flag: then the call does not return.
+func EnterPrivateRoot(spec string) error {
+	fd, rest, _ := strings.Cut(spec, ":")
+	mountPoint, workspace, ok := strings.Cut(rest, ":")
+	statusFD, err := strconv.Atoi(fd)
+	if err != nil || !ok {
+		return fault.New(fault.Usage, "%s %s is for engines only", privateRootFlag, spec)
+	}
 	// Capabilities belong to threads, and the one that executes the program
 	// hands its own on.
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	unix.CloseOnExec(statusFD)
-	err := buildRoot(workspace, mountPoint)
-	if err == nil {
-		err = dropCapability()
+	defer unix.Close(statusFD)
+	err = buildRoot(workspace, mountPoint)
+	if err == nil && os.Getuid() != 0 {
+		if err = dropCapability(); err == nil {
+			err = executeAgain()
+		}
 	}
-	if err == nil {
-		err = execute(argv)
+	if err != nil {
+		unix.Write(statusFD, []byte(err.Error()))
 	}
-	unix.Write(statusFD, []byte(err.Error()))
 	return err
 }
 
-func execute(argv []string) error {
+// executeAgain executes this program with all its arguments but privateRootFlag.
+func executeAgain() error {
 	executable, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	err = unix.Exec(executable, append([]string{executable}, argv...), os.Environ())
+	args := slices.Clone(os.Args)
+	if i := slices.Index(args, privateRootFlag); i >= 0 && i+1 < len(args) {
+		args = slices.Delete(args, i, i+2)
+	} else {
+		return fmt.Errorf("%s is not among the arguments", privateRootFlag)
+	}
+	err = unix.Exec(executable, args, os.Environ())
 	return fmt.Errorf("execute %s: %w", executable, err)
 }
 
 // dropCapability takes back what startPrivate had to give.
 func dropCapability() error {
-	if os.Getuid() == 0 {
-		return nil // root keeps across an exec what it has
-	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}

@@ -13,7 +13,7 @@ func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string
 }
 
 // EnterPrivateRoot fails: mount namespaces are Linux's.
-func EnterPrivateRoot(workspace, mountPoint string, statusFD int, argv []string) error {
+func EnterPrivateRoot(spec string) error {
 	return errNoPrivateRoot
 }
 
