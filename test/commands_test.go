@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -61,7 +62,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 //
 //	service start test service.json --workers 2   starts it and waits until it is ready; sets $URL, $ENDPOINT, $TOKEN, $PID
 //	service wait REGEXP                           waits until its output matches
-//	service stop [SIGNAL [CODE]]                  sends SIGNAL (INT) and checks the exit status (130);
+//	service stop [SIGNAL [CODE]]                  sends SIGNAL (INT) and checks the exit status (0);
 //	                                              its output is there for stdout and stderr
 func keepService(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -105,7 +106,7 @@ func current(ts *testscript.TestScript) *background {
 var (
 	endpointPattern = regexp.MustCompile(`http://[0-9A-Za-z.:\[\]-]+/api/predict/\w+`)
 	tokenPattern    = regexp.MustCompile(`Token\s*\|\s*(\S+)\s*\|`)
-	readyPattern    = regexp.MustCompile(`(?m)^\[OK\] Service start(ed)? successfully`)
+	readyPattern    = regexp.MustCompile(`(?m)^end it: `) // the last thing said at the start
 )
 
 func startService(ts *testscript.TestScript, args []string) {
@@ -177,7 +178,7 @@ func (b *background) wait(ts *testscript.TestScript, pattern *regexp.Regexp) {
 
 func stopService(ts *testscript.TestScript, args []string) {
 	b := current(ts)
-	sig, want := syscall.SIGINT, 130
+	sig, want := syscall.SIGINT, 0
 	if len(args) > 0 {
 		known := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
 		var ok bool
@@ -208,38 +209,83 @@ func stopService(ts *testscript.TestScript, args []string) {
 //	http [-m METHOD] [-token TOKEN] [-status N] [-h 'Name: value'] [-retry] URL [BODY|@FILE]
 //
 // Without a body it is a GET. The status has to be N (200). With -retry it is
-// sent again until it is.
+// sent again until it is. With -background the script goes on at once;
+// http -finish then waits for the answer.
 func request(ts *testscript.TestScript, neg bool, args []string) {
 	flags := flag.NewFlagSet("http", flag.ContinueOnError)
-	method := flags.String("m", "", "")
-	token := flags.String("token", "", "")
-	want := flags.Int("status", http.StatusOK, "")
-	header := flags.String("h", "", "")
-	retry := flags.Bool("retry", false, "")
-	if err := flags.Parse(args); err != nil || neg || flags.NArg() < 1 || flags.NArg() > 2 {
-		ts.Fatalf("usage: http [-m METHOD] [-token TOKEN] [-status N] [-h HEADER] [-retry] URL [BODY|@FILE]")
+	r := outgoing{status: http.StatusOK}
+	flags.StringVar(&r.method, "m", "", "")
+	flags.StringVar(&r.token, "token", "", "")
+	flags.IntVar(&r.status, "status", r.status, "")
+	flags.StringVar(&r.header, "h", "", "")
+	flags.BoolVar(&r.retry, "retry", false, "")
+	background := flags.Bool("background", false, "")
+	finish := flags.Bool("finish", false, "")
+	err := flags.Parse(args)
+	if err != nil || neg || !*finish && (flags.NArg() < 1 || flags.NArg() > 2) {
+		ts.Fatalf("usage: http [-m METHOD] [-token TOKEN] [-status N] [-h HEADER] [-retry] [-background] URL [BODY|@FILE], or http -finish")
 	}
-	var body []byte
+	if *finish {
+		running, ok := requests.LoadAndDelete(ts)
+		if !ok {
+			ts.Fatalf("no request is in the background")
+		}
+		done := <-running.(chan incoming)
+		ts.Check(done.err)
+		ts.Stdout().Write(done.body)
+		return
+	}
+	r.url = flags.Arg(0)
 	if flags.NArg() == 2 {
-		body = []byte(flags.Arg(1))
+		r.body = []byte(flags.Arg(1))
 		if name, ok := strings.CutPrefix(flags.Arg(1), "@"); ok {
-			body = []byte(ts.ReadFile(name))
+			r.body = []byte(ts.ReadFile(name))
 		}
-		if *method == "" {
-			*method = http.MethodPost
+		if r.method == "" {
+			r.method = http.MethodPost
 		}
 	}
+	if *background {
+		done := make(chan incoming, 1)
+		requests.Store(ts, done)
+		go func() { done <- r.send() }()
+		return
+	}
+	done := r.send()
+	ts.Stdout().Write(done.body)
+	ts.Check(done.err)
+}
+
+// requests holds each script's request in the background.
+var requests sync.Map // *testscript.TestScript -> chan incoming
+
+// outgoing is a request of a script.
+type outgoing struct {
+	method, url, token, header string
+	body                       []byte
+	status                     int // that the answer has to have
+	retry                      bool
+}
+
+// incoming is the answer, or why there is none.
+type incoming struct {
+	body []byte
+	err  error
+}
+
+func (r outgoing) send() incoming {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
-		got, answer, err := send(ctx, *method, flags.Arg(0), *token, *header, body)
-		if err == nil && got == *want {
-			ts.Stdout().Write(answer)
-			return
+		status, body, err := r.once(ctx)
+		if err == nil && status == r.status {
+			return incoming{body: body}
 		}
-		if !*retry || ctx.Err() != nil {
-			ts.Check(err)
-			ts.Fatalf("status %d, want %d; the answer is:\n%s", got, *want, answer)
+		if err == nil {
+			err = fmt.Errorf("status %d, want %d", status, r.status)
+		}
+		if !r.retry || ctx.Err() != nil {
+			return incoming{body, err}
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
@@ -248,16 +294,16 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func send(ctx context.Context, method, url, token, header string, body []byte) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func (r outgoing) once(ctx context.Context) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
 		return 0, nil, err
 	}
 	req.Close = true
-	if token != "" {
-		req.Header.Set("Authorization", token)
+	if r.token != "" {
+		req.Header.Set("Authorization", r.token)
 	}
-	if name, value, ok := strings.Cut(header, ":"); ok {
+	if name, value, ok := strings.Cut(r.header, ":"); ok {
 		req.Header.Set(name, strings.TrimSpace(value))
 	}
 	resp, err := http.DefaultClient.Do(req)
@@ -265,8 +311,8 @@ func send(ctx context.Context, method, url, token, header string, body []byte) (
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, answer, err
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
 }
 
 // freePort sets a variable to the number of a port that is free, or, with

@@ -6,9 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -96,17 +98,16 @@ func TestScripts(t *testing.T) {
 			if err := os.Mkdir(home, 0o700); err != nil {
 				return err
 			}
-			// Sockets live here: the path has to be short, and what is left in
-			// it when the script ends is a leak.
+			// Sockets live here: the path has to be short. It also marks the
+			// processes of this script, by their environment.
 			runtimeDir, err := os.MkdirTemp("", "eas-")
 			if err != nil {
 				return err
 			}
 			env.Defer(func() {
 				defer os.RemoveAll(runtimeDir)
-				left, _ := filepath.Glob(filepath.Join(runtimeDir, "eascmd", "run-*"))
-				if len(left) > 0 {
-					env.T().Log("left behind: " + strings.Join(left, " "))
+				if left := leftovers(runtimeDir, env.Getenv("TMPDIR")); len(left) > 0 {
+					env.T().Log("left behind:\n" + strings.Join(left, "\n"))
 					env.T().FailNow()
 				}
 			})
@@ -122,6 +123,38 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// leftovers returns the directories and processes of a script that are still
+// there. Processes get a while to end.
+func leftovers(runtimeDir, tmpDir string) []string {
+	var left []string
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if left = processesWith("XDG_RUNTIME_DIR=" + runtimeDir); len(left) == 0 || time.Now().After(end) {
+			break
+		}
+	}
+	for _, pattern := range []string{filepath.Join(runtimeDir, "eascmd", "run-*"), filepath.Join(tmpDir, "eascmd-*", "run-*")} {
+		found, _ := filepath.Glob(pattern)
+		left = append(left, found...)
+	}
+	return left
+}
+
+// processesWith returns the command lines of the processes with a variable in
+// their environment. Only Linux tells.
+func processesWith(variable string) []string {
+	var found []string
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		data, err := os.ReadFile(path)
+		if err != nil || !slices.Contains(strings.Split(string(data), "\x00"), variable) {
+			continue
+		}
+		line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		found = append(found, filepath.Base(filepath.Dir(path))+" "+strings.ReplaceAll(string(line), "\x00", " "))
+	}
+	return found
 }
 
 func haveCompiler() bool {
