@@ -212,6 +212,7 @@ func TestHostile(t *testing.T) {
 		"long message":        head + `"processor_envs":[{"name":"` + fill("=") + `"}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if len(text) > MaxSize {
 				t.Fatalf("the text has %d bytes", len(text))
 			}

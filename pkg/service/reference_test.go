@@ -68,6 +68,9 @@ func TestSchemaFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, schemaFile, want)
+	if !strings.HasSuffix(SchemaID, "/"+strings.TrimPrefix(schemaFile, "../../")) {
+		t.Errorf("%s is not the address of %s", SchemaID, schemaFile)
+	}
 }
 
 // TestEveryFieldIsDescribed checks the tags that page and schema are made of.

@@ -347,9 +347,9 @@ func (p *parser) checkEnv(field string, vars []EnvVar) {
 			return
 		}
 		switch {
-		case !p.isObject(at):
+		case v.Name == "" && !p.isObject(at):
 			continue
-		case !p.given(at + ".name"):
+		case v.Name == "" && !p.given(at+".name"):
 			p.missing(at+".name", `add "name"`, "is missing")
 			continue
 		case strings.Contains(v.Name, "="):
