@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -75,7 +76,7 @@ func (rec *Record) Explain(ctx context.Context, opts Options) *Explanation {
 	e.Cause = rec.cause(e.Signal)
 	e.Thread = rec.thread()
 
-	frames, notes := rec.resolve(ctx)
+	frames, notes, trap := rec.resolve(ctx)
 	host := opts.Host
 	if host == "" {
 		host = rec.executable()
@@ -90,8 +91,13 @@ func (rec *Record) Explain(ctx context.Context, opts Options) *Explanation {
 			notes[f.Object] = "no debug information: compile with -g to see files and lines"
 		}
 	}
-	if hint := rec.library(e.Frames); hint != "" {
-		e.Cause = join(e.Cause, hint)
+	if e.Signal == sigABRT {
+		if why := raised(e.Frames); why != "" {
+			e.Cause = join(e.Cause, why)
+		}
+	}
+	if e.Signal == sigILL && trap {
+		e.Cause = "a place that is never to be reached: __builtin_trap, or a function without a return statement"
 	}
 	seen := map[string]bool{}
 	for _, f := range e.Frames {
@@ -237,14 +243,16 @@ type want struct {
 }
 
 // resolve turns the record's addresses into frames, with a note about each
-// object, by path, that has something to be said about.
-func (rec *Record) resolve(ctx context.Context) ([]Frame, map[string]string) {
+// object, by path, that has something to be said about. trap says whether the
+// code at the innermost is an instruction that compilers end impossible paths
+// with.
+func (rec *Record) resolve(ctx context.Context) (frames []Frame, notes map[string]string, trap bool) {
 	pcs := rec.Frames
 	if len(pcs) == 0 && rec.PC != 0 {
 		pcs = []uint64{rec.PC}
 	}
 	objects := map[string]*object{}
-	notes := map[string]string{}
+	notes = map[string]string{}
 	defer func() {
 		for _, o := range objects {
 			if o != nil {
@@ -291,6 +299,9 @@ func (rec *Record) resolve(ctx context.Context) ([]Frame, map[string]string) {
 		}
 		raw[i].Address = vaddr
 		w := want{frame: i, vaddr: vaddr, lookup: vaddr}
+		if i == 0 {
+			trap = o.machineCode(vaddr, []byte{0x0f, 0x0b}) && o.elf.Machine == elf.EM_X86_64 // ud2
+		}
 		if o.trampoline(vaddr) {
 			interrupted = true
 		} else if !exact && vaddr > 0 {
@@ -321,7 +332,6 @@ func (rec *Record) resolve(ctx context.Context) ([]Frame, map[string]string) {
 		}
 	}
 
-	var frames []Frame
 	for i, f := range raw {
 		loc := found[i]
 		if loc == nil {
@@ -330,7 +340,7 @@ func (rec *Record) resolve(ctx context.Context) ([]Frame, map[string]string) {
 		}
 		frames = append(frames, expand(f, loc, lookups[i])...)
 	}
-	return frames, notes
+	return frames, notes, trap
 }
 
 // expand makes the frames of one address, one for each function inlined there.
@@ -347,7 +357,9 @@ func expand(f Frame, loc *location, lookup uint64) []Frame {
 		g := f
 		g.Function, g.File, g.Line = s.function, s.file, s.line
 		g.Inlined = i < len(loc.scopes)-1
-		if g.Function == "" && !g.Inlined {
+		// The name in the symbol table has parameters and all; GCC leaves
+		// them out for static functions.
+		if !s.linker && !g.Inlined && loc.function != "" {
 			g.Function = loc.function
 		}
 		frames = append(frames, g)
@@ -362,7 +374,7 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "reading its debug information took too long"
-	case errors.As(err, &notELF):
+	case errors.As(err, &notELF), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "not a sound ELF file"
 	case errors.As(err, &noPath):
 		return noPath.Err.Error()

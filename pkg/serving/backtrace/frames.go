@@ -72,33 +72,37 @@ func ownFrame(frames []Frame) *Frame {
 	return nil
 }
 
-// library says what the functions of the runtime libraries that raised the
-// signal are known for.
-func (rec *Record) library(frames []Frame) string {
-	if rec.Signal != sigABRT {
-		return ""
-	}
+// raised says what the functions of the runtime libraries that raised an abort
+// are known for. The outermost of them says it best.
+func raised(frames []Frame) string {
+	why := ""
 	for _, f := range frames {
-		name, _, _ := strings.Cut(f.Function, "(")
 		if !runtimeLibrary(f.Object) {
-			return ""
+			break
 		}
+		name, _, _ := strings.Cut(f.Function, "(")
 		switch name {
 		case "__assert_fail", "__assert_fail_base", "__assert":
-			return "an assertion failed"
+			why = "an assertion failed"
 		case "__stack_chk_fail":
-			return "a function wrote beyond a local array"
+			why = "a function wrote beyond the end of a local array"
 		case "__fortify_fail", "__chk_fail":
-			return "a checked function of the C library found that a buffer is too small"
+			why = "a checked function of the C library found that a buffer is too small"
 		case "free", "cfree", "realloc", "malloc", "calloc", "memalign", "malloc_printerr", "_int_free", "_int_malloc":
-			return "the heap is damaged, or memory was freed twice"
+			why = "the heap is damaged, or memory was freed twice"
 		case "__cxa_pure_virtual":
-			return "a pure virtual function was called"
-		case "__cxa_throw", "__cxa_rethrow", "std::terminate", "__cxxabiv1::__terminate":
-			return "a C++ exception that nobody catches, or std::terminate"
+			why = "a pure virtual function was called"
+		case "__cxa_throw", "__cxa_rethrow":
+			why = "a C++ exception that nothing caught"
+		case "std::terminate", "__cxxabiv1::__terminate":
+			why = "std::terminate was called: an exception left a noexcept function or a destructor, or a thread was not joined"
+		default:
+			if thrown, ok := strings.CutPrefix(name, "std::__throw_"); ok {
+				why = "a C++ exception that nothing caught, std::" + strings.TrimSuffix(thrown, "_fmt")
+			}
 		}
 	}
-	return ""
+	return why
 }
 
 // where names the frame in a few words.
@@ -112,7 +116,7 @@ func (f *Frame) where() string {
 		return fmt.Sprintf("%s at %s:%d", s, f.File, f.Line)
 	case f.File != "":
 		return fmt.Sprintf("%s at %s", s, f.File)
-	case f.Object != "" && f.Address != 0:
+	case f.Object != "" && f.Address != 0 && !(runtimeLibrary(f.Object) && f.Function != ""):
 		return fmt.Sprintf("%s in %s (%#x)", s, filepath.Base(f.Object), f.Address)
 	case f.Object != "":
 		return fmt.Sprintf("%s in %s", s, filepath.Base(f.Object))
@@ -128,7 +132,7 @@ func (f *Frame) String() string {
 	case f.Unmapped:
 		return fmt.Sprintf("?? (%#x is not an address of code)", f.PC)
 	case f.Object == "":
-		return fmt.Sprintf("?? (%#x, memory without a file)", f.PC)
+		return fmt.Sprintf("?? (%#x)", f.PC)
 	case f.File != "":
 		return f.where() + " in " + filepath.Base(f.Object)
 	}

@@ -25,20 +25,20 @@ func demangled(name string) string {
 	if i := strings.IndexByte(name, '@'); i > 0 {
 		name = name[:i]
 	}
-	mangled := name
 	// GCC's clones of C functions: process.cold, process.constprop.0.
 	if !strings.HasPrefix(name, "_Z") && !strings.HasPrefix(name, "_R") {
-		return shortened(withoutClone(name))
+		// glibc calls itself by aliases.
+		return shortened(withoutClone(strings.TrimPrefix(name, "__GI_")))
 	}
-	full := demangle.Filter(mangled, demangle.NoClones, demangle.NoRust, demangle.MaxLength(16))
+	full := demangle.Filter(name, demangle.NoClones, demangle.NoRust, demangle.MaxLength(16))
 	if utf8.RuneCountInString(full) <= longName {
 		return full
 	}
-	short := demangle.Filter(mangled, demangle.NoClones, demangle.NoParams, demangle.NoRust, demangle.MaxLength(16))
+	short := demangle.Filter(name, demangle.NoClones, demangle.NoParams, demangle.NoRust, demangle.MaxLength(16))
 	if utf8.RuneCountInString(short) <= longName {
 		return short
 	}
-	return shortened(demangle.Filter(mangled, demangle.NoClones, demangle.NoParams, demangle.NoTemplateParams,
+	return shortened(demangle.Filter(name, demangle.NoClones, demangle.NoParams, demangle.NoTemplateParams,
 		demangle.NoRust, demangle.MaxLength(16)))
 }
 

@@ -22,6 +22,7 @@ type location struct {
 // innermost first, the function that exists as such last.
 type scope struct {
 	function string
+	linker   bool // function is the linker's name made readable
 	file     string
 	line     int
 }
@@ -113,6 +114,11 @@ func (o *object) trampoline(vaddr uint64) bool {
 	default:
 		return false
 	}
+	return o.machineCode(vaddr, code)
+}
+
+// machineCode says whether an instruction is what stands at vaddr.
+func (o *object) machineCode(vaddr uint64, code []byte) bool {
 	for _, p := range o.elf.Progs {
 		if p.Type != elf.PT_LOAD || vaddr < p.Vaddr || vaddr-p.Vaddr >= p.Filesz {
 			continue
@@ -144,6 +150,10 @@ func (o *object) locate(ctx context.Context, addrs []uint64) (map[uint64]*locati
 	for _, f := range files {
 		errs = append(errs, f.symbols(ctx, addrs, found))
 	}
+	// Lines of the C library's sources help nobody, and take time.
+	if runtimeLibrary(o.path) {
+		return found, errors.Join(errs...)
+	}
 	for _, f := range files {
 		if f.elf.Section(".debug_info") == nil && f.elf.Section(".zdebug_info") == nil {
 			continue
@@ -152,16 +162,6 @@ func (o *object) locate(ctx context.Context, addrs []uint64) (map[uint64]*locati
 		break
 	}
 	return found, errors.Join(errs...)
-}
-
-// hasDebugInfo says whether there is debug information for the object.
-func (o *object) hasDebugInfo() bool {
-	for _, f := range []*object{o, o.debug} {
-		if f != nil && (f.elf.Section(".debug_info") != nil || f.elf.Section(".zdebug_info") != nil) {
-			return true
-		}
-	}
-	return false
 }
 
 // guard runs f and turns a panic into an error: debug/elf and debug/dwarf are

@@ -25,13 +25,21 @@ type unitReader struct {
 	files   []*dwarf.LineFile
 	addrs   []uint64 // sorted
 	chains  map[uint64][]call
+	names   map[dwarf.Offset]funcName
 	steps   int
+}
+
+// funcName is a function's name, and whether it is the linker's made readable:
+// qualified, with parameters.
+type funcName struct {
+	text   string
+	linker bool
 }
 
 // call is a function on the way from the outside in to an address, and where
 // it was called from when it was inlined.
 type call struct {
-	function string
+	function funcName
 	from     place
 }
 
@@ -50,7 +58,8 @@ func (d *debugInfo) resolve(ctx context.Context, unit uint64, addrs []uint64, fo
 	if err != nil || cu == nil {
 		return err
 	}
-	ur := &unitReader{ctx: ctx, info: d, unit: unit, cu: cu, addrs: slices.Sorted(slices.Values(addrs)), chains: map[uint64][]call{}}
+	ur := &unitReader{ctx: ctx, info: d, unit: unit, cu: cu, addrs: slices.Sorted(slices.Values(addrs)), chains: map[uint64][]call{},
+		names: map[dwarf.Offset]funcName{}}
 	ur.compDir, _ = cu.Val(dwarf.AttrCompDir).(string)
 	places, err := ur.lineTable()
 	if err != nil {
@@ -68,7 +77,7 @@ func (d *debugInfo) resolve(ctx context.Context, unit uint64, addrs []uint64, fo
 		}
 		var scopes []scope
 		for _, c := range slices.Backward(chain) {
-			scopes = append(scopes, scope{function: c.function, file: at.file, line: at.line})
+			scopes = append(scopes, scope{function: c.function.text, linker: c.function.linker, file: at.file, line: at.line})
 			at = c.from
 		}
 		found[addr].scopes = scopes
@@ -242,22 +251,31 @@ func (ur *unitReader) callSite(e *dwarf.Entry) place {
 
 // name returns the readable name of a function's entry. The entry itself
 // often says only where its declaration is.
-func (ur *unitReader) name(e *dwarf.Entry) string {
-	plain := ""
+func (ur *unitReader) name(e *dwarf.Entry) funcName {
+	first := e.Offset
+	if name, ok := ur.names[first]; ok {
+		return name
+	}
+	var name funcName
+	named := e.Offset // the entry with the name
 	for range 8 {
 		for _, attr := range []dwarf.Attr{dwarf.AttrLinkageName, attrMIPSLinkageName} {
-			if name, ok := e.Val(attr).(string); ok && name != "" {
-				return demangled(name)
+			if linker, ok := e.Val(attr).(string); ok && linker != "" {
+				name = funcName{demangled(linker), true}
+				ur.names[first] = name
+				return name
 			}
 		}
-		if name, ok := e.Val(dwarf.AttrName).(string); ok && plain == "" {
-			plain = name
+		if plain, ok := e.Val(dwarf.AttrName).(string); ok && name.text == "" {
+			name.text, named = plain, e.Offset
 		}
 		off, ok := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
 		if !ok {
 			if off, ok = e.Val(dwarf.AttrSpecification).(dwarf.Offset); !ok {
 				break
 			}
+			// A definition is named where it is declared: in its class.
+			name.text = ""
 		}
 		next, err := ur.entry(off)
 		if err != nil || next == nil {
@@ -265,7 +283,78 @@ func (ur *unitReader) name(e *dwarf.Entry) string {
 		}
 		e = next
 	}
-	return shortened(plain)
+	if name.text != "" && ur.plusPlus() {
+		if scope := ur.enclosing(named); scope != "" {
+			name.text = scope + "::" + name.text
+		}
+	}
+	name.text = shortened(name.text)
+	ur.names[first] = name
+	return name
+}
+
+// plusPlus says whether the unit is written in C++.
+func (ur *unitReader) plusPlus() bool {
+	language, _ := ur.cu.Val(dwarf.AttrLanguage).(int64)
+	switch language {
+	case 0x04, 0x1a, 0x21, 0x2b, 0x3a: // C++98, 11, 14, 17, 20
+		return true
+	}
+	return false
+}
+
+// enclosing names the namespaces, classes and functions around the entry at
+// an offset. Compilers leave out the linker's name of functions that are not
+// visible outside of their file.
+func (ur *unitReader) enclosing(off dwarf.Offset) string {
+	u, ok := ur.shown(off)
+	if !ok {
+		return ""
+	}
+	r := ur.info.data.Reader()
+	r.Seek(dwarf.Offset(u.die))
+	var around []*dwarf.Entry
+	for {
+		e, err := r.Next()
+		if err != nil || e == nil || ur.step() != nil || e.Offset > off || len(around) > maxNesting {
+			return ""
+		}
+		if e.Offset == off {
+			break
+		}
+		if e.Tag == 0 {
+			if len(around) == 0 {
+				return ""
+			}
+			around = around[:len(around)-1]
+			continue
+		}
+		if !e.Children {
+			continue
+		}
+		if sibling, ok := e.Val(dwarf.AttrSibling).(dwarf.Offset); ok && sibling <= off {
+			r.SkipChildren()
+			continue
+		}
+		around = append(around, e)
+	}
+	var names []string
+	for _, e := range around {
+		name, _ := e.Val(dwarf.AttrName).(string)
+		switch e.Tag {
+		case dwarf.TagNamespace:
+			if name == "" {
+				name = "(anonymous namespace)"
+			}
+		case dwarf.TagClassType, dwarf.TagStructType, dwarf.TagUnionType, dwarf.TagSubprogram:
+		default:
+			continue
+		}
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, "::")
 }
 
 const attrMIPSLinkageName dwarf.Attr = 0x2007 // what compilers wrote before DWARF 4
@@ -273,13 +362,7 @@ const attrMIPSLinkageName dwarf.Attr = 0x2007 // what compilers wrote before DWA
 // entry reads the entry at an offset. With link-time optimisation it may lie
 // in a unit that is not shown yet.
 func (ur *unitReader) entry(off dwarf.Offset) (*dwarf.Entry, error) {
-	shown := false
-	for _, at := range ur.info.units {
-		if u, err := ur.info.unitAt(at); err == nil && u.off < uint64(off) && uint64(off) < u.end {
-			shown = true
-		}
-	}
-	if !shown {
+	if _, ok := ur.shown(off); !ok {
 		u, err := ur.info.unitHolding(ur.ctx, uint64(off))
 		if err != nil {
 			return nil, err
@@ -291,6 +374,16 @@ func (ur *unitReader) entry(off dwarf.Offset) (*dwarf.Entry, error) {
 	r := ur.info.data.Reader()
 	r.Seek(off)
 	return r.Next()
+}
+
+// shown returns the unit that holds an offset, where it is one that is shown.
+func (ur *unitReader) shown(off dwarf.Offset) (unit, bool) {
+	for _, at := range ur.info.units {
+		if u, err := ur.info.unitAt(at); err == nil && u.off < uint64(off) && uint64(off) < u.end {
+			return u, true
+		}
+	}
+	return unit{}, false
 }
 
 // unitHolding finds the unit that an offset of .debug_info lies in.

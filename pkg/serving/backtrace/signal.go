@@ -109,11 +109,11 @@ func cause(signal, code int) string {
 	case sigILL:
 		switch code {
 		case 1, 2:
-			return "the CPU does not know the instruction"
+			return "the CPU does not know the instruction: built for a newer one (-march), perhaps"
 		case 3:
 			return "illegal addressing mode"
 		case 4:
-			return "illegal trap: the compiler marked this place as never reached"
+			return "illegal trap"
 		case 5, 6:
 			return "privileged instruction"
 		case 7:
