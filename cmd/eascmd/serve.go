@@ -31,11 +31,13 @@ func newServeCommand(a *app) *cobra.Command {
 		Use:     "serve [PLAN]",
 		GroupID: groupDevelop,
 		Short:   "Run a service from its run plan",
-		Long: `Runs a service in the foreground from a run plan, the JSON that
-"eascmd test --print-plan" prints: the gateway listens, the workers load the
-processor, requests are answered. PLAN is a file, or - for standard input, which
-is also what is read without an argument. This is what every engine starts, and
-what an image of a service runs.
+		Long: `Runs a service in the foreground from a run plan: the gateway listens, the
+workers load the processor, requests are answered. PLAN is a file, or - for
+standard input, which is also what is read without an argument. This is what
+every engine starts, and what an image of a service runs.
+
+"eascmd test --keep --print-plan" prints a plan and keeps the workspace that it
+names; its token is masked and has to be written anew, or removed.
 
 SIGTERM and SIGINT drain the service: it takes no new requests, answers those it
 has, and ends; a second one ends it at once. With --lifeline it also ends, after
@@ -43,7 +45,7 @@ a short drain, when standard input ends: whoever started it holds the other end.
 
 With --events json every event is one JSON object a line on standard output;
 with text, what happens is told on standard error.`,
-		Example: `  eascmd test service.json --print-plan > plan.json
+		Example: `  eascmd test service.json --keep --print-plan | sed 's/\*\*\*\*/my-token/' > plan.json
   eascmd serve plan.json`,
 		Annotations: exits(fault.Failed, fault.Usage, fault.Description, fault.Processor),
 		Args: func(_ *cobra.Command, args []string) error {
@@ -132,7 +134,7 @@ func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
 		f, err := os.Open(path)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, fault.New(fault.Description, "read run plan: %w", err).
-				WithHint(`"eascmd test service.json --print-plan" prints one`)
+				WithHint("`eascmd test service.json --print-plan` prints one")
 		}
 		if err != nil {
 			return nil, fault.New(fault.Description, "read run plan: %w", err)
@@ -143,7 +145,7 @@ func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
 	plan, err := runplan.Read(in)
 	if err != nil {
 		return nil, fault.New(fault.Description, "%w", err).
-			WithHint(`"eascmd test service.json --print-plan" prints a plan that this version reads`)
+			WithHint("`eascmd test service.json --print-plan` prints a plan that this version reads")
 	}
 	return plan, nil
 }

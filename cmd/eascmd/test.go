@@ -90,7 +90,7 @@ Ctrl-C after the service was ready is its regular end, with exit status 0.`,
 	flags.Var(&opts.bodyLimit, "body-limit", "longest request body, such as 64MiB, then 413 (default 128MiB)")
 	flags.Var(&opts.bodyMemory, "body-memory", "memory for the bodies of all requests, such as 1GiB (default 512MiB)")
 	flags.BoolVar(&opts.keep, "keep", false, "keep the workspace")
-	flags.BoolVar(&opts.printPlan, "print-plan", false, "print the run plan, with the token masked, and end")
+	flags.BoolVar(&opts.printPlan, "print-plan", false, "print the run plan, with the token masked, and end; with --keep it can be run")
 	_ = cmd.RegisterFlagCompletionFunc("engine", completeWords(func() []string { return []string{"process", "docker", "auto"} }))
 	return cmd
 }

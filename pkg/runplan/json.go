@@ -32,8 +32,14 @@ func Read(r io.Reader) (*Plan, error) {
 	if err := dec.Decode(&p); err != nil {
 		return nil, fmt.Errorf("read run plan: %w", err)
 	}
+	if p.Gateway.Token == mask {
+		return nil, fmt.Errorf("read run plan: its token is masked; write one in its place, or remove it to let anybody call")
+	}
 	return &p, nil
 }
+
+// mask stands for a token in a plan that is shown.
+const mask = "****"
 
 // maxSize bounds a plan: model_config is the only field of any size, and a
 // description is bounded below this.
@@ -54,7 +60,7 @@ func (p *Plan) Write(w io.Writer) error {
 func (p *Plan) Masked() *Plan {
 	c := *p
 	if c.Gateway.Token != "" {
-		c.Gateway.Token = "****"
+		c.Gateway.Token = mask
 	}
 	return &c
 }
