@@ -1,9 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -56,35 +53,4 @@ func completeWords(words func() []string) cobra.CompletionFunc {
 		}
 		return matches, cobra.ShellCompDirectiveNoFileComp
 	}
-}
-
-// completeJSONFile completes the first argument with the *.json files of a
-// directory and the directories in it.
-func completeJSONFile(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	dir, base := filepath.Split(prefix)
-	entries, err := os.ReadDir(filepath.Clean(dir)) // Clean makes "." of nothing
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	var matches []string
-	directories := false
-	for _, entry := range entries {
-		name := dir + entry.Name()
-		switch {
-		case !strings.HasPrefix(name, prefix), entry.Name()[0] == '.' && base == "":
-		case entry.IsDir():
-			matches, directories = append(matches, name+string(filepath.Separator)), true
-		case filepath.Ext(entry.Name()) == ".json":
-			matches = append(matches, name)
-		}
-	}
-	slices.Sort(matches)
-	directive := cobra.ShellCompDirectiveNoFileComp
-	if directories {
-		directive |= cobra.ShellCompDirectiveNoSpace
-	}
-	return matches, directive
 }

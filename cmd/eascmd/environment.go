@@ -31,9 +31,10 @@ func configKey(flag string) string {
 
 // environmentName returns the variable that stands for a flag of cmd:
 // EASCMD_OUTPUT for the global --output, EASCMD_TEST_PORT for --port of
-// `eascmd test`. It is empty for flags that have none.
+// `eascmd test`. It is empty for flags that have none: those that explain the
+// program, and what only the program itself uses.
 func environmentName(cmd *cobra.Command, flag *pflag.Flag) string {
-	if flag.Name == "help" || flag.Name == "version" {
+	if flag.Name == "help" || flag.Name == "version" || flag.Hidden {
 		return ""
 	}
 	owner := cmd
@@ -41,6 +42,9 @@ func environmentName(cmd *cobra.Command, flag *pflag.Flag) string {
 		if c.PersistentFlags().Lookup(flag.Name) == flag {
 			owner = c
 		}
+	}
+	if owner.Hidden {
+		return ""
 	}
 	words := []string{flag.Name}
 	for ; owner.HasParent(); owner = owner.Parent() {

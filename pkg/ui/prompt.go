@@ -62,15 +62,23 @@ func (t *Terminal) Line(ctx context.Context, name, hint string) (string, error) 
 // put back as it was; the read itself cannot be interrupted and is left to the
 // end of the program.
 func (t *Terminal) ask(ctx context.Context, prompt string, hidden bool) (string, error) {
+	if ctx.Err() != nil {
+		return "", fault.New(fault.Interrupted, "interrupted: %w", context.Cause(ctx))
+	}
 	t.mu.Lock()
 	t.bar.erase()
 	io.WriteString(t.Err, Printable(prompt))
 	t.mu.Unlock()
 
-	restore := func() {}
+	read, restore := func() (string, error) { return readLine(t.In) }, func() {}
 	if file, ok := t.In.(*os.File); ok && hidden {
-		if state, err := term.GetState(int(file.Fd())); err == nil {
-			restore = func() { term.Restore(int(file.Fd()), state) }
+		fd := int(file.Fd())
+		read = func() (string, error) {
+			line, err := term.ReadPassword(fd)
+			return string(line), err
+		}
+		if state, err := term.GetState(fd); err == nil {
+			restore = func() { _ = term.Restore(fd, state) }
 		}
 	}
 	type reply struct {
@@ -79,7 +87,7 @@ func (t *Terminal) ask(ctx context.Context, prompt string, hidden bool) (string,
 	}
 	replies := make(chan reply, 1)
 	go func() {
-		line, err := t.readLine(hidden)
+		line, err := read()
 		replies <- reply{line, err}
 	}()
 	select {
@@ -99,14 +107,6 @@ func (t *Terminal) ask(ctx context.Context, prompt string, hidden bool) (string,
 		}
 		return r.line, r.err
 	}
-}
-
-func (t *Terminal) readLine(hidden bool) (string, error) {
-	if file, ok := t.In.(*os.File); ok && hidden {
-		line, err := term.ReadPassword(int(file.Fd()))
-		return string(line), err
-	}
-	return readLine(t.In)
 }
 
 // readLine reads a line byte by byte, so that what follows it stays for the

@@ -68,19 +68,30 @@ func TestConfirmAtEndOfInput(t *testing.T) {
 }
 
 // stuck is a terminal at which nobody types.
-type stuck struct{ release <-chan struct{} }
+type stuck struct {
+	reading func()
+	release <-chan struct{}
+}
 
-func (s stuck) Read([]byte) (int, error) { <-s.release; return 0, context.Canceled }
+func (s stuck) Read([]byte) (int, error) {
+	s.reading()
+	<-s.release
+	return 0, context.Canceled
+}
 
 func TestConfirmInterrupted(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	term, _, _ := buffers(t)
-	term.In, term.InTTY, term.ErrTTY = stuck{release}, true, true
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if ok, err := term.Confirm(ctx, "Are you sure", false); ok || fault.KindOf(err) != fault.Interrupted {
-		t.Errorf("got %v, %v", ok, err)
+	term, _, stderr := buffers(t)
+	term.In, term.InTTY, term.ErrTTY = stuck{cancel, release}, true, true
+	for _, asked := range []int{1, 1} { // the second time it is too late to ask
+		if ok, err := term.Confirm(ctx, "Are you sure", false); ok || fault.KindOf(err) != fault.Interrupted {
+			t.Errorf("got %v, %v", ok, err)
+		}
+		if n := strings.Count(stderr.String(), "Are you sure"); n != asked {
+			t.Errorf("asked %d times, want %d", n, asked)
+		}
 	}
 }
 

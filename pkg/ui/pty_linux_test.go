@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"go.uber.org/goleak"
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/ui"
@@ -90,6 +91,7 @@ func TestInterruptedSecretRestoresEcho(t *testing.T) {
 	person, program := openPTY(t)
 	terminal := ui.New(program, program, program, noEnv)
 	ctx, cancel := context.WithCancel(t.Context())
+	goroutines := goleak.IgnoreCurrent()
 	done := make(chan error, 1)
 	go func() {
 		_, err := terminal.Secret(ctx, "Access key secret", "")
@@ -102,7 +104,10 @@ func TestInterruptedSecretRestoresEcho(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	waitForEcho(t, program, true)
-	person.WriteString("\n") // ends the read that was left behind
+	if _, err := person.WriteString("\n"); err != nil { // ends the read that was left behind
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t, goroutines)
 }
 
 func TestConfirmOnTerminal(t *testing.T) {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// outcome is what a run of the program left behind.
+type outcome struct {
+	stdout, stderr string
+	status         int
+}
+
+// runMain runs the program with a home directory and an environment of its own.
+func runMain(t *testing.T, stdin string, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	status := Main(t.Context(), args, strings.NewReader(stdin), &stdout, &stderr)
+	return outcome{stdout.String(), stderr.String(), status}
+}
+
+// emptyHome gives the test a home directory without a configuration and an
+// environment without our variables.
+func emptyHome(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("USERPROFILE", dir)
+	for _, name := range []string{
+		"EASCMD_OUTPUT", "EASCMD_CONFIG", "EASCMD_PROFILE", "EASCMD_ENDPOINT", "EASCMD_VERBOSE", "EASCMD_CA_BUNDLE",
+		"EASCMD_ACCESS_KEY_ID", "EASCMD_ACCESS_KEY_SECRET", "EASCMD_STS_TOKEN",
+		"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN",
+	} {
+		t.Setenv(name, "")
+	}
+	return dir
+}
+
+func TestWrongUsage(t *testing.T) {
+	emptyHome(t)
+	tests := []struct {
+		args   []string
+		stderr string
+	}{
+		{[]string{"confg"}, "eascmd: error: there is no command \"confg\"\neascmd: hint: did you mean `eascmd config`?\n"},
+		{[]string{"confg", "--port", "1"}, "eascmd: error: there is no command \"confg\"\neascmd: hint: did you mean `eascmd config`?\n"},
+		{[]string{"-o", "yaml", "xyzzy"}, "eascmd: error: there is no command \"xyzzy\"\neascmd: hint: `eascmd --help` lists the commands\n"},
+		{[]string{"config", "shw"}, "eascmd: error: there is no command \"config shw\"\neascmd: hint: did you mean `eascmd config show`?\n"},
+		{[]string{"help", "config", "shw"}, "eascmd: error: there is no command \"config shw\"\neascmd: hint: did you mean `eascmd config show`?\n"},
+		{[]string{"help", "xyzzy"}, "eascmd: error: there is no command \"xyzzy\"\neascmd: hint: `eascmd --help` lists the commands\n"},
+		{[]string{"config", "show", "x"}, "eascmd: error: `eascmd config show` takes no arguments, but there is \"x\"\neascmd: hint: see `eascmd config show --help`\n"},
+		{[]string{"config", "--secret-stdn"}, "eascmd: error: unknown flag: --secret-stdn\neascmd: hint: did you mean --secret-stdin? see `eascmd config --help`\n"},
+		{[]string{"version", "--output"}, "eascmd: error: flag needs an argument: --output\neascmd: hint: see `eascmd version --help`\n"},
+		{[]string{"version", "-o", "xml"}, "eascmd: error: invalid argument \"xml\" for \"-o, --output\" flag: the formats are table, json, yaml\neascmd: hint: see `eascmd version --help`\n"},
+		{[]string{"version", "-x"}, "eascmd: error: unknown shorthand flag: 'x' in -x\neascmd: hint: see `eascmd version --help`\n"},
+		{[]string{"version", "echo", "2"}, "eascmd: error: `eascmd version echo`: switching a service to another version is not there yet\neascmd: hint: `eascmd version` without arguments prints the version of this program\n"},
+		{[]string{"completion"}, "eascmd: error: the name of the shell is missing\neascmd: hint: usage: eascmd completion bash|zsh|fish|powershell; see `eascmd completion --help`\n"},
+		{[]string{"completion", "bash", "zsh"}, "eascmd: error: there is an argument too many: \"zsh\"\neascmd: hint: usage: eascmd completion bash|zsh|fish|powershell; see `eascmd completion --help`\n"},
+		{[]string{"completion", "ksh"}, "eascmd: error: there is no completion for \"ksh\"\neascmd: hint: the shells are bash, zsh, fish, powershell\n"},
+		{[]string{"a\x1b[2Jb"}, "eascmd: error: there is no command \"a\\x1b[2Jb\"\neascmd: hint: `eascmd --help` lists the commands\n"},
+		{[]string{"-o", "json", "confg"}, `{"error":{"kind":"usage","exit":2,"message":"there is no command \"confg\"","hint":"did you mean ` + "`eascmd config`" + `?"}}` + "\n"},
+		{[]string{"config", "--nope", "--output=json"}, `{"error":{"kind":"usage","exit":2,"message":"unknown flag: --nope","hint":"see ` + "`eascmd config --help`" + `"}}` + "\n"},
+	}
+	for _, test := range tests {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			want := outcome{"", test.stderr, 2}
+			if diff := cmp.Diff(want, runMain(t, "", test.args...), cmp.AllowUnexported(outcome{})); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestJSONErrorFromEnvironment(t *testing.T) {
+	emptyHome(t)
+	t.Setenv("EASCMD_OUTPUT", "json")
+	for _, args := range [][]string{{"xyzzy"}, {"config", "show", "--profile", "nope"}} {
+		got := runMain(t, "", args...)
+		if !strings.HasPrefix(got.stderr, `{"error":{"kind":"`) || !strings.HasSuffix(got.stderr, "}}\n") || got.status == 0 {
+			t.Errorf("%q: status %d, standard error %q", args, got.status, got.stderr)
+		}
+	}
+}
+
+func TestInterruptedIsStatus130(t *testing.T) {
+	emptyHome(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(context.DeadlineExceeded)
+	var stderr bytes.Buffer
+	a := newApp(strings.NewReader(""), &bytes.Buffer{}, &stderr)
+	if got := a.exit(ctx, ctx.Err()); got != 130 {
+		t.Errorf("status %d, want 130", got)
+	}
+	if got, want := stderr.String(), "eascmd: error: interrupted\n"; got != want {
+		t.Errorf("standard error %q, want %q", got, want)
+	}
+}
