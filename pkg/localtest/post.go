@@ -2,7 +2,6 @@ package localtest
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -51,15 +50,21 @@ const maxExcerpt = 8 << 10
 
 // excerpt shows the beginning of an answer in an error.
 func excerpt(body []byte) string {
+	head, more := body, ""
+	if len(body) > maxExcerpt {
+		head, more = body[:maxExcerpt], "…"
+		// The cut may have gone through a character.
+		for cut := 0; cut < utf8.UTFMax-1 && !utf8.Valid(head); cut++ {
+			head = head[:len(head)-1]
+		}
+	}
 	switch {
 	case len(body) == 0:
 		return " with an empty body"
-	case !utf8.Valid(body[:min(len(body), maxExcerpt-utf8.UTFMax)]):
+	case !utf8.Valid(head):
 		return " with a binary body"
-	case len(body) > maxExcerpt:
-		return fmt.Sprintf(": %s…", strings.ToValidUTF8(string(body[:maxExcerpt]), ""))
 	}
-	return ": " + strings.TrimRight(string(body), "\n")
+	return ": " + strings.TrimRight(string(head), "\n") + more
 }
 
 // statusHint says what to do about a status that the gateway gives.

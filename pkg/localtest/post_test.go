@@ -1,0 +1,73 @@
+package localtest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/openeas/eascmd/internal/fault"
+)
+
+func TestPost(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.URL.Path != "/api/predict/svc" || r.Method != http.MethodPost:
+			w.WriteHeader(http.StatusNotFound)
+		case r.Header.Get("Authorization") != "secret" && len(body) > 0:
+			w.WriteHeader(http.StatusUnauthorized)
+		case strings.HasPrefix(string(body), "status "):
+			w.WriteHeader(http.StatusTeapot)
+			w.Write(body[len("status "):])
+		default:
+			w.Write(body)
+		}
+	}))
+	defer server.Close()
+	url := PredictURL(server.URL, "svc")
+	binary := "\x00\xff no newline at the end"
+	long := "status x" + strings.Repeat("é", maxExcerpt)
+	tests := []struct {
+		name, token, body string
+		want              string // on success
+		failure           string // in the error otherwise
+	}{
+		{"binary", "secret", binary, binary, ""},
+		{"empty, without token", "", "", "", ""},
+		{"wrong token", "other", "x", "", "401 Unauthorized with an empty body"},
+		{"processor's refusal", "secret", "status no tea\n", "", "418 I'm a teapot: no tea"},
+		{"binary refusal", "secret", "status \x00\xff", "", "with a binary body"},
+		{"long refusal", "secret", long, "", "…"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			err := Post(t.Context(), url, tt.token, strings.NewReader(tt.body), &out)
+			if tt.failure == "" {
+				if err != nil || out.String() != tt.want {
+					t.Errorf("%q, %v; want %q", out.String(), err, tt.want)
+				}
+				return
+			}
+			if fault.KindOf(err) != fault.Answer || !strings.Contains(err.Error(), tt.failure) || len(err.Error()) > 2*maxExcerpt {
+				t.Errorf("kind %v of %v", fault.KindOf(err), err)
+			}
+			if out.Len() > 0 {
+				t.Errorf("%q was written for an answer", out.String())
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Post(ctx, url, "", strings.NewReader(""), io.Discard); fault.KindOf(err) != fault.Interrupted {
+		t.Errorf("interrupted: %v", err)
+	}
+	server.Close()
+	if err := Post(t.Context(), url, "", strings.NewReader(""), io.Discard); fault.KindOf(err) != fault.Answer {
+		t.Errorf("nobody there: %v", err)
+	}
+}
