@@ -38,30 +38,91 @@ func FuzzExtract(f *testing.F) {
 			}
 			return
 		}
-		inside, err := filepath.EvalSymlinks(p.dest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = filepath.WalkDir(inside, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			if special := info.Mode() &^ (fs.ModePerm | fs.ModeDir | fs.ModeSymlink); special != 0 {
-				t.Errorf("%s has mode %v", path, info.Mode())
-			}
-			if to, err := filepath.EvalSymlinks(path); err == nil && to != inside && !strings.HasPrefix(to, inside+string(os.PathSeparator)) {
-				t.Errorf("%s leads to %s", path, to)
-			}
-			return nil
-		})
-		if err != nil {
-			t.Error(err)
-		}
+		checkInside(t, p.dest)
 	})
+}
+
+// FuzzExtractLinks makes trees of files, directories and links with few names,
+// so that they meet: links through links, names through links, what replaces
+// what.
+func FuzzExtractLinks(f *testing.F) {
+	f.Add([]byte{2, 'a', '/', 'b', '/', 'c', 0, '.', '.', '/', '.', '.', 0, 2, 'd', 0, 'a', '/', 'b', '/', 'c', '/', '.', '.', 0, 0, 'd', '/', 'a', 0, 0})
+	f.Add([]byte("\x01a\x00\x00\x02b\x00a\x00\x00b/c\x00\x00\x03d\x00b/c\x00\x02d\x00a/..\x00\x01b\x00\x00"))
+	f.Fuzz(func(t *testing.T, program []byte) {
+		if len(program) > 500 {
+			return
+		}
+		kinds := []byte{tar.TypeReg, tar.TypeDir, tar.TypeSymlink, tar.TypeLink}
+		letters := []string{"a", "b", "c", "d", "/", "/", "..", "."}
+		word := func() string {
+			var s strings.Builder
+			for len(program) > 0 && program[0] != 0 {
+				if c := program[0]; c >= 'a' && c <= 'd' || c == '/' || c == '.' {
+					s.WriteByte(c)
+				} else {
+					s.WriteString(letters[int(c)%len(letters)])
+				}
+				program = program[1:]
+			}
+			if len(program) > 0 {
+				program = program[1:]
+			}
+			return s.String()
+		}
+		var buf bytes.Buffer
+		w := tar.NewWriter(&buf)
+		for len(program) > 0 {
+			h := &tar.Header{Typeflag: kinds[int(program[0])%len(kinds)], Mode: 0o755}
+			program = program[1:]
+			h.Name, h.Linkname = strings.TrimRight(word(), "/"), word()
+			if h.Typeflag == tar.TypeReg || h.Typeflag == tar.TypeDir {
+				h.Linkname = ""
+			}
+			if w.WriteHeader(h) != nil {
+				return
+			}
+		}
+		if w.Close() != nil {
+			return
+		}
+		p := newPlace(t, buf.Bytes())
+		_, err := Extract(t.Context(), p.archive, p.dest, ExtractOptions{MaxEntries: 300})
+		p.checkOutside(t)
+		if err != nil {
+			p.checkGone(t)
+			return
+		}
+		checkInside(t, p.dest)
+	})
+}
+
+// checkInside fails when something below dest leads out, or is not of the kinds
+// that are unpacked.
+func checkInside(t *testing.T, dest string) {
+	t.Helper()
+	inside, err := filepath.EvalSymlinks(dest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(inside, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if special := info.Mode() &^ (fs.ModePerm | fs.ModeDir | fs.ModeSymlink); special != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		if to, err := filepath.EvalSymlinks(path); err == nil && to != inside && !strings.HasPrefix(to, inside+string(os.PathSeparator)) {
+			t.Errorf("%s leads to %s", path, to)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func FuzzDetect(f *testing.F) {
