@@ -26,6 +26,7 @@ type job struct {
 	abandoned bool
 	overdue   bool
 	finished  bool
+	watched   bool // the sweeper holds it: it is not used again
 
 	done   chan struct{} // capacity 1
 	status uint16
@@ -234,6 +235,7 @@ func (d *dispatcher) sweep(olderThan time.Time) []*job {
 	var old []*job
 	add := func(j *job) {
 		if j != nil && !j.abandoned && j.conn != nil && j.since.Before(olderThan) {
+			j.watched = true
 			old = append(old, j)
 		}
 	}

@@ -30,6 +30,7 @@ type gateway struct {
 	budget    *budget
 	metrics   *metrics
 	emit      func(event.Event)
+	times     *timings
 	jobs      sync.Pool
 	conns     conns
 	ended     chan struct{} // closed when the server has returned
@@ -38,15 +39,8 @@ type gateway struct {
 	draining  atomic.Bool
 }
 
-// How long the parts of a request may take to arrive. A body is slow when it
-// has fallen behind minBodyRate for longer than bodyGrace.
-const (
-	headerTime  = 60 * time.Second
-	idleTime    = 10 * time.Minute
-	writeTime   = 10 * time.Minute
-	bodyGrace   = 30 * time.Second
-	minBodyRate = 1 << 10 // bytes a second
-)
+// minBodyRate is the pace that a body must keep, in bytes a second.
+const minBodyRate = 1 << 10
 
 // Sizes of what is read.
 const (
@@ -55,7 +49,7 @@ const (
 	keptBuffer = 32 << 10 // of a job that is used again
 )
 
-func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *budget, m *metrics, emit func(event.Event), end func()) *gateway {
+func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *budget, m *metrics, emit func(event.Event), times *timings, end func()) *gateway {
 	g := &gateway{
 		plan:      plan,
 		keepalive: time.Duration(plan.Gateway.KeepAliveMS) * time.Millisecond,
@@ -65,6 +59,7 @@ func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *bud
 		budget:    b,
 		metrics:   m,
 		emit:      emit,
+		times:     times,
 		ended:     make(chan struct{}),
 		stop:      make(chan struct{}),
 		swept:     make(chan struct{}),
@@ -85,9 +80,9 @@ func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *bud
 		DisablePreParseMultipartForm: true, // a form is a body like any other
 		MaxRequestBodySize:           int(plan.Gateway.BodyLimit),
 		ReadBufferSize:               maxHeader,
-		ReadTimeout:                  headerTime,
-		WriteTimeout:                 writeTime,
-		IdleTimeout:                  idleTime,
+		ReadTimeout:                  times.header,
+		WriteTimeout:                 times.write,
+		IdleTimeout:                  times.idle,
 		Logger:                       silentLogger{},
 		ExpectHandler:                g.mayContinue,
 	}
@@ -286,7 +281,7 @@ func (b *heldBody) Close() error {
 
 // reuse puts a job back whose answer has come: no worker has it any more.
 func (g *gateway) reuse(j *job) {
-	if cap(j.body) > keptBuffer || cap(j.answer) > keptBuffer || j.forced > 0 {
+	if j.watched || cap(j.body) > keptBuffer || cap(j.answer) > keptBuffer || j.forced > 0 {
 		return
 	}
 	*j = job{done: j.done, timer: j.timer, body: j.body[:0], answer: j.answer[:0]}
@@ -352,7 +347,7 @@ func (g *gateway) readSlow(ctx *fasthttp.RequestCtx, stream io.Reader, length in
 		body = make([]byte, 0, min(length, 1<<20)+1)
 	}
 	for {
-		late := start.Add(bodyGrace + time.Duration(len(body)/minBodyRate)*time.Second)
+		late := start.Add(g.times.body + time.Duration(len(body)/minBodyRate)*time.Second)
 		ctx.Conn().SetReadDeadline(late)
 		if len(body) == cap(body) {
 			bigger := make([]byte, len(body), min(2*int64(cap(body)), limit+1))
@@ -426,17 +421,11 @@ func (g *gateway) accessLog(ctx *fasthttp.RequestCtx, status, received, sent int
 		ctx.RemoteAddr(), ctx.Method(), fastCall{ctx}.Path(), status, received, sent, float64(took.Microseconds())/1000)})
 }
 
-// How often the sweeper looks, and at requests of what age.
-const (
-	sweepInterval = 100 * time.Millisecond
-	sweepAge      = 100 * time.Millisecond
-)
-
 // sweep does what no single request can: it notices clients that have left
 // and workers whose every slot is taken by a request past its time.
 func (g *gateway) sweep() {
 	defer close(g.swept)
-	ticker := time.NewTicker(sweepInterval)
+	ticker := time.NewTicker(g.times.sweeping)
 	defer ticker.Stop()
 	for {
 		select {
@@ -445,7 +434,7 @@ func (g *gateway) sweep() {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		for _, j := range g.d.sweep(now.Add(-sweepAge)) {
+		for _, j := range g.d.sweep(now.Add(-g.times.sweeping)) {
 			if hasLeft(j.conn) {
 				g.d.drop(j)
 			}

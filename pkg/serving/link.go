@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/openeas/eascmd/pkg/serving/wire"
@@ -33,6 +34,9 @@ type link struct {
 	lastDone    time.Time
 
 	out outbox
+
+	pings int64 // sent, by the worker's goroutine alone
+	pongs atomic.Int64
 }
 
 // Sizes of a link.
@@ -145,7 +149,7 @@ func (l *link) cancel(id uint64) {
 
 // readLoop reads answers until the connection ends. It returns nil at
 // end-of-file, otherwise what the worker did wrong.
-func (l *link) readLoop(in *inbox, drained func()) error {
+func (l *link) readLoop(in *inbox) error {
 	for {
 		h, payload, err := in.next()
 		if err != nil {
@@ -160,8 +164,8 @@ func (l *link) readLoop(in *inbox, drained func()) error {
 				return err
 			}
 		case wire.Pong:
-		case wire.Drained:
-			drained()
+			l.pongs.Add(1)
+		case wire.Drained: // its process ends now, which is what counts
 		default:
 			if h.Type.Known() {
 				return fmt.Errorf("frame %v after READY", h.Type)

@@ -27,6 +27,7 @@ type process struct {
 	pid    int
 	plan   *runplan.Plan
 	emit   func(event.Event)
+	times  *timings
 	cmd    *exec.Cmd
 	crash  *os.File // where the host's signal handler writes
 	output sync.WaitGroup
@@ -44,8 +45,8 @@ type process struct {
 // that it left behind may hold the pipes open for ever.
 const outputTime = 500 * time.Millisecond
 
-func startProcess(plan *runplan.Plan, id int, env []string, emit func(event.Event)) (*process, error) {
-	p := &process{id: id, plan: plan, emit: emit, dead: make(chan struct{})}
+func startProcess(plan *runplan.Plan, id int, env []string, emit func(event.Event), times *timings) (*process, error) {
+	p := &process{id: id, plan: plan, emit: emit, times: times, dead: make(chan struct{})}
 	crash, err := crashFile()
 	if err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func (p *process) endSoon() {
 	go func() {
 		select {
 		case <-p.dead:
-		case <-time.After(5 * time.Second):
+		case <-time.After(p.times.goodbye):
 			p.killBecause("it closed its connection and went on")
 		}
 	}()

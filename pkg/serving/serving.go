@@ -42,6 +42,35 @@ type Options struct {
 	// its path leaves room for a socket's name below 100 bytes. Whoever made it
 	// removes it. Empty: Run makes and removes one itself.
 	RuntimeDir string
+
+	timings *timings // nil: the standard ones
+}
+
+// timings are the waits that no plan sets.
+type timings struct {
+	header   time.Duration // for the head of a request
+	body     time.Duration // how long a body may lag behind minBodyRate
+	idle     time.Duration // between the requests of a connection
+	write    time.Duration // for an answer to be taken
+	loading  time.Duration // between two signs that a worker still loads
+	ping     time.Duration // between two PINGs
+	goodbye  time.Duration // for a process that has closed its connection
+	settled  time.Duration // a worker that was ready for this long starts with no back-off
+	sweeping time.Duration // between two looks at old requests, and their age
+}
+
+func standardTimings() *timings {
+	return &timings{
+		header:   60 * time.Second,
+		body:     30 * time.Second,
+		idle:     10 * time.Minute,
+		write:    10 * time.Minute,
+		loading:  10 * time.Second,
+		ping:     10 * time.Second,
+		goodbye:  5 * time.Second,
+		settled:  10 * time.Second,
+		sweeping: 100 * time.Millisecond,
+	}
 }
 
 // Run serves plan until ctx ends, then drains: it takes no new requests,
@@ -59,6 +88,10 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	defer remove()
 
 	emit := serialEmitter(opts.Emit)
+	times := opts.timings
+	if times == nil {
+		times = standardTimings()
+	}
 	// Listen first: a taken port is found before a model is loaded for minutes,
 	// and whoever calls early is told 503 instead of being refused.
 	listener, err := listen(plan.Gateway.Host, plan.Gateway.Port)
@@ -68,7 +101,7 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	m := newMetrics()
 	budget := newBudget(plan.Gateway.BodyMemory)
 	d := newDispatcher(plan.Gateway.MaxQueueSize, m)
-	sup, err := newSupervisor(plan, dir, d, budget, m, emit)
+	sup, err := newSupervisor(plan, dir, d, budget, m, emit, times)
 	if err != nil {
 		listener.Close()
 		return err
@@ -77,7 +110,7 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	// (the processor cannot be kept up, or /api/builtin/term was called).
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	gw := newGateway(plan, listener, d, budget, m, emit, func() { end(errTerm) })
+	gw := newGateway(plan, listener, d, budget, m, emit, times, func() { end(errTerm) })
 	m.observe(d, budget, plan.Worker.Count)
 
 	emit(event.Event{Type: event.Listening, Address: listener.Addr().String()})

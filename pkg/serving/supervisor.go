@@ -29,6 +29,8 @@ type supervisor struct {
 	metrics  *metrics
 	emit     func(event.Event)
 	budget   *budget
+	times    *timings
+	payload  []byte // of START
 
 	mu       sync.Mutex
 	expected map[string]chan<- hello // workers that have not said HELLO, by key
@@ -51,14 +53,18 @@ type hello struct {
 // maxEarlyDeaths is how often in a row a worker may die before READY.
 const maxEarlyDeaths = 3
 
-func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *metrics, emit func(event.Event)) (*supervisor, error) {
+func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *metrics, emit func(event.Event), times *timings) (*supervisor, error) {
+	payload, err := startPayload(plan)
+	if err != nil {
+		return nil, fault.New(fault.Description, "run plan: %w", err)
+	}
 	path := filepath.Join(dir, socketName)
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fault.New(fault.Failed, "listen for workers on %s: %w", path, err)
 	}
 	return &supervisor{
-		plan: plan, dir: dir, listener: listener, d: d, budget: b, metrics: m, emit: emit,
+		plan: plan, dir: dir, listener: listener, d: d, budget: b, metrics: m, emit: emit, times: times, payload: payload,
 		expected: make(map[string]chan<- hello),
 		seen:     make(map[int]bool),
 		up:       make(map[int]*process),
@@ -171,7 +177,7 @@ func (s *supervisor) checkHello(in *inbox) (chan<- hello, error) {
 func (s *supervisor) supervise(id int) {
 	unlock := lockThread() // the worker's parent-death signal is tied to this thread
 	defer unlock()
-	backoff := backoff{}
+	backoff := backoff{settled: s.times.settled}
 	for early := 0; ; {
 		life := s.live(id)
 		if s.draining.Load() {
@@ -217,7 +223,7 @@ func (s *supervisor) giveUp(err *fault.Error) {
 
 // backoff is the pause before a restart: none after a death on its own, and
 // doubling from 100 ms to 10 s when deaths follow each other.
-type backoff struct{ last time.Duration }
+type backoff struct{ settled, last time.Duration }
 
 const (
 	firstBackoff = 100 * time.Millisecond
@@ -227,7 +233,7 @@ const (
 // next returns the pause after a worker that was ready since the given time
 // (zero: never) died at now.
 func (b *backoff) next(ready, now time.Time) time.Duration {
-	if !ready.IsZero() && now.Sub(ready) >= maxBackoff {
+	if !ready.IsZero() && now.Sub(ready) >= b.settled {
 		b.last = 0
 		return 0
 	}
@@ -260,7 +266,7 @@ func (s *supervisor) live(id int) life {
 	}()
 
 	start := time.Now()
-	p, err := startProcess(s.plan, id, s.environment(id, key), s.emit)
+	p, err := startProcess(s.plan, id, s.environment(id, key), s.emit, s.times)
 	if err != nil {
 		return life{fatal: fault.New(fault.Processor, "start worker %d: %w", id, err)}
 	}
@@ -273,7 +279,7 @@ func (s *supervisor) live(id int) life {
 		s.mu.Unlock()
 	}()
 
-	w := &worker{supervisor: s, id: id, process: p, started: start}
+	w := &worker{supervisor: s, id: id, process: p, start: s.payload, started: start}
 	return w.run(greeted)
 }
 

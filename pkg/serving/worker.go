@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/serving/event"
 	"github.com/openeas/eascmd/pkg/serving/wire"
 )
@@ -17,17 +18,15 @@ type worker struct {
 	*supervisor
 	id      int
 	process *process
+	start   []byte // the payload of START
 	started time.Time
 	link    *link
-	drained chan struct{}
+	silent  bool // it was told that the worker does not answer
 }
-
-// loadingInterval is how often a long load says that it goes on.
-const loadingInterval = 10 * time.Second
 
 func (w *worker) run(greeted <-chan hello) life {
 	result := life{pid: w.process.pid}
-	ticker := time.NewTicker(loadingInterval)
+	ticker := time.NewTicker(w.times.loading)
 	defer ticker.Stop()
 	var deadline <-chan time.Time
 	if ms := w.plan.Worker.LoadTimeoutMS; ms > 0 {
@@ -45,7 +44,6 @@ func (w *worker) run(greeted <-chan hello) life {
 			reading = make(chan error, 1)
 			w.open(h, loaded, reading)
 		case err := <-loaded:
-			ticker.Stop()
 			deadline = nil
 			if err != nil {
 				if f, ok := err.(*loadFailure); ok {
@@ -55,6 +53,7 @@ func (w *worker) run(greeted <-chan hello) life {
 				continue
 			}
 			result.ready = time.Now()
+			ticker.Reset(w.times.ping)
 			w.d.join(w.link)
 			w.becameReady(w.id, time.Since(w.started))
 		case err := <-reading:
@@ -68,6 +67,10 @@ func (w *worker) run(greeted <-chan hello) life {
 				w.process.endSoon()
 			}
 		case <-ticker.C:
+			if !result.ready.IsZero() {
+				w.ping()
+				continue
+			}
 			w.emit(event.Event{Type: event.Loading, Worker: w.id, ElapsedMS: time.Since(w.started).Milliseconds()})
 		case <-deadline:
 			w.process.killBecause(fmt.Sprintf("loading took longer than %v", time.Duration(w.plan.Worker.LoadTimeoutMS)*time.Millisecond))
@@ -81,16 +84,27 @@ func (w *worker) run(greeted <-chan hello) life {
 	}
 }
 
+// ping asks the worker for a sign of life. A thread without user code answers,
+// so that silence is not a busy processor: it is a stopped process, in a
+// debugger most likely, or one that gets no processor time. Telling is all:
+// to end it would take it from under the debugger.
+func (w *worker) ping() {
+	switch unanswered := w.link.pings - w.link.pongs.Load(); {
+	case unanswered == 0:
+		w.link.pings++
+		w.link.out.message(wire.Header{Type: wire.Ping}, nil)
+	case !w.silent:
+		w.silent = true
+		w.emit(event.Event{Type: event.Warning, Worker: w.id,
+			Message: fmt.Sprintf("worker %d (process %d) has not answered for %v", w.id, w.process.pid, w.times.ping),
+			Hint:    "is it stopped in a debugger, or are all processors busy?"})
+	}
+}
+
 // open begins the conversation: START, then frames both ways.
 func (w *worker) open(h hello, loaded chan<- error, reading chan<- error) {
 	w.link = newLink(h.conn, w.d, w.budget, w.process.killBecause)
-	w.drained = make(chan struct{})
-	payload, err := w.startPayload()
-	if err != nil {
-		loaded <- &loadFailure{message: err.Error()}
-		return
-	}
-	w.link.out.message(wire.Header{Type: wire.Start}, payload)
+	w.link.out.message(wire.Header{Type: wire.Start}, w.start)
 	go w.link.out.write(h.conn, w.process.dead)
 	go func() {
 		err := w.converse(h.in, loaded)
@@ -130,7 +144,7 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 				w.warmUp()
 				loaded <- nil
 			}()
-			return w.link.readLoop(in, func() { close(w.drained) })
+			return w.link.readLoop(in)
 		case wire.Failed:
 			props, err := wire.Properties(payload)
 			if err != nil {
@@ -176,8 +190,8 @@ func (w *worker) loadFailed(result life, f *loadFailure) life {
 	return result
 }
 
-func (w *worker) startPayload() ([]byte, error) {
-	p := w.plan
+// startPayload is what START tells a worker.
+func startPayload(p *runplan.Plan) ([]byte, error) {
 	type property struct{ name, value string }
 	list := []property{
 		{"service", p.Name},

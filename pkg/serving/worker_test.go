@@ -1,0 +1,254 @@
+package serving
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/openeas/eascmd/pkg/serving/wire"
+)
+
+// The tests of the gateway start this test program as their worker: a real
+// process over a real socket, that can do what no decent host would.
+const workerMode = "SERVING_TEST_WORKER"
+
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(workerMode); mode != "" {
+		testWorker(mode)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+type workerConn struct {
+	net.Conn
+	mu sync.Mutex
+}
+
+func (c *workerConn) frame(h wire.Header, payload []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Write(wire.AppendMessage(nil, h, payload))
+}
+
+func (c *workerConn) properties(t wire.Type, pairs ...string) {
+	var b []byte
+	for i := 0; i < len(pairs); i += 2 {
+		b, _ = wire.AppendProperty(b, pairs[i], pairs[i+1])
+	}
+	c.frame(wire.Header{Type: t}, b)
+}
+
+// once reports whether it is called for the first time in this run: the mark
+// is a file in the working directory.
+func once(name string) bool {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+func testWorker(mode string) {
+	threads := 0
+	switch mode {
+	case "exit-early":
+		fmt.Fprintln(os.Stderr, "no luck today")
+		os.Exit(7)
+	case "no-hello":
+		time.Sleep(time.Hour)
+	}
+	if mode == "exit-once" && once("exited-once") {
+		os.Exit(7)
+	}
+	raw, err := net.Dial("unix", os.Getenv("EASCMD_WORKER_SOCKET"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(9)
+	}
+	c := &workerConn{Conn: raw}
+	key := os.Getenv("EASCMD_WORKER_KEY")
+	lowest := "1"
+	switch mode {
+	case "garbage-first":
+		c.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	case "wrong-key":
+		key = "wrong"
+	case "wrong-version":
+		lowest = "99"
+	}
+	c.properties(wire.Hello, "protocol.min", lowest, "protocol.max", "99", "worker", os.Getenv("EASCMD_WORKER_ID"), "key", key, "host", "test")
+	in := newInbox(c.Conn)
+	for {
+		h, payload, err := in.next()
+		if err != nil {
+			os.Exit(0)
+		}
+		switch h.Type {
+		case wire.Start:
+			props, _ := wire.Properties(payload)
+			threads, _ = strconv.Atoi(props["threads"])
+			switch {
+			case mode == "failed":
+				c.properties(wire.Failed, "state", "400", "message", "no model there", "hint", "look again")
+				os.Exit(1)
+			case mode == "hang-loading":
+				continue
+			case mode == "ready-garbage":
+				c.properties(wire.Ready, "concurrency", "many")
+				continue
+			case mode == "response-early":
+				c.frame(wire.Header{Type: wire.Response, ID: 1}, nil)
+				continue
+			case strings.HasPrefix(mode, "load "):
+				ms, _ := strconv.Atoi(mode[5:])
+				time.Sleep(time.Duration(ms) * time.Millisecond)
+			}
+			c.properties(wire.Ready, "concurrency", strconv.Itoa(threads))
+			serveRequests(c, in, mode)
+		case wire.Ping:
+			c.frame(wire.Header{Type: wire.Pong, ID: h.ID}, payload)
+		case wire.Drain:
+			os.Exit(0)
+		}
+	}
+}
+
+func serveRequests(c *workerConn, in *inbox, mode string) {
+	bodies := make(map[uint64][]byte)
+	cancelled := new(sync.Map)
+	var busy sync.WaitGroup
+	for {
+		h, payload, err := in.next()
+		if err != nil {
+			os.Exit(0)
+		}
+		switch h.Type {
+		case wire.Request:
+			bodies[h.ID] = append(bodies[h.ID], payload...)
+			if h.Flags&wire.More != 0 {
+				continue
+			}
+			body := bodies[h.ID]
+			delete(bodies, h.ID)
+			busy.Go(func() { answerRequest(c, h.ID, body, cancelled, mode) })
+		case wire.Cancel:
+			cancelled.Store(h.ID, true)
+		case wire.Ping:
+			if mode != "deaf" {
+				c.frame(wire.Header{Type: wire.Pong, ID: h.ID}, payload)
+			}
+		case wire.Drain:
+			busy.Wait()
+			c.frame(wire.Header{Type: wire.Drained}, nil)
+			os.Exit(0)
+		}
+	}
+}
+
+func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, mode string) {
+	command, rest, _ := strings.Cut(string(body[:min(len(body), 4096)]), " ")
+	number, _ := strconv.Atoi(strings.Fields(rest + " 0")[0])
+	reply := func(status int, answer []byte) {
+		c.frame(wire.Header{Type: wire.Response, ID: id, Status: uint16(status)}, answer)
+	}
+	switch command {
+	case "status":
+		_, text, _ := strings.Cut(rest, " ")
+		reply(number, []byte(text))
+	case "exception":
+		c.frame(wire.Header{Type: wire.Response, ID: id, Flags: wire.Exception}, []byte(rest))
+	case "sleep":
+		time.Sleep(time.Duration(number) * time.Millisecond)
+		reply(200, []byte("slept"))
+	case "cancellable": // waits until it is cancelled
+		for {
+			if _, ok := cancelled.Load(id); ok {
+				os.WriteFile("cancelled", []byte(rest), 0o600)
+				reply(499, nil)
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	case "die":
+		fmt.Fprintln(os.Stderr, "dying now")
+		time.Sleep(20 * time.Millisecond)
+		os.Exit(number)
+	case "kill":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "env":
+		reply(200, []byte(os.Getenv(strings.TrimSpace(rest))))
+	case "pid":
+		reply(200, []byte(strconv.Itoa(os.Getpid())))
+	case "big":
+		reply(200, bytes.Repeat([]byte{'b'}, number))
+	case "print":
+		fmt.Println(rest)
+		reply(200, nil)
+	case "print-long":
+		io.WriteString(os.Stdout, strings.Repeat("l", number)+"\nafter\nno end")
+		reply(200, nil)
+	case "child": // a process that outlives this one if nobody ends it
+		p, err := os.StartProcess("/bin/sleep", []string{"sleep", "300"}, &os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.Stderr}})
+		if err != nil {
+			reply(500, []byte(err.Error()))
+			return
+		}
+		reply(200, []byte(strconv.Itoa(p.Pid)))
+	case "eat": // megabytes
+		block := make([]byte, number<<20)
+		for i := 0; i < len(block); i += 4096 {
+			block[i] = 1
+		}
+		time.Sleep(3 * time.Second)
+		reply(200, []byte{block[0]})
+	case "twice":
+		reply(200, nil)
+		reply(200, nil)
+	case "unknown-id":
+		reply2 := wire.Header{Type: wire.Response, ID: id + 12345, Status: 200}
+		c.frame(reply2, nil)
+	case "too-long":
+		h := wire.Header{Type: wire.Response, ID: id, Length: wire.MaxPayload + 1}
+		c.Write(h.Append(nil))
+	case "unknown-type":
+		h := wire.Header{Type: 77, ID: id}
+		c.Write(h.Append(nil))
+	case "optional-type":
+		h := wire.Header{Type: 77, ID: id, Flags: wire.Optional}
+		c.mu.Lock()
+		c.Write(wire.AppendFrame(nil, h, []byte("skip me")))
+		c.mu.Unlock()
+		reply(200, []byte("skipped"))
+	case "half-frame":
+		h := wire.Header{Type: wire.Response, ID: id, Length: 100}
+		c.Write(append(h.Append(nil), "half"...))
+		os.Exit(0)
+	case "ready-again":
+		c.properties(wire.Ready, "concurrency", "1")
+	case "hello-again":
+		c.properties(wire.Hello)
+	case "close": // hangs up and goes on
+		c.Close()
+		time.Sleep(time.Hour)
+	case "wait-file": // until the file is there
+		for {
+			if _, err := os.Stat(strings.TrimSpace(rest)); err == nil {
+				reply(200, []byte("seen"))
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	default:
+		reply(0, body)
+	}
+}
