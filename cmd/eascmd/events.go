@@ -23,7 +23,7 @@ func (a *app) tell(e event.Event) {
 	case event.Access:
 		a.term.Info("%s %s", stamp(e), ui.Printable(e.Message))
 	case event.WorkerExit:
-		a.term.Warn("Worker %d (process %d) %s", e.Worker, e.PID, ui.Printable(e.Message))
+		a.term.Warn("%s", ui.Printable(e.Message))
 	case event.Restarting:
 		if e.ElapsedMS > 0 {
 			a.term.Info("worker %d is started again in %s", e.Worker, shortDuration(e.ElapsedMS))

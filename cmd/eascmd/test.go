@@ -369,8 +369,8 @@ func (t *testRun) serve(ctx context.Context, data io.Reader) error {
 				if outcome = t.showService(run, e); outcome != nil {
 					go t.stop(run)
 				}
-			case data != nil && (e.Type == event.Draining || e.Type == event.Stopped):
-				// One request and its answer: the rest goes without saying.
+			case data != nil && ready && e.Type != event.Log && e.Type != event.Warning:
+				// The answer tells what became of the one request, a crash included.
 			default:
 				t.tell(e)
 			}
@@ -394,12 +394,20 @@ func (t *testRun) serve(ctx context.Context, data io.Reader) error {
 	return err
 }
 
-// stopMargin is what a drain may take beyond the plan's grace time.
-const stopMargin = 5 * time.Second
+// How long a drain may take: the plan's grace time and a margin, or, when the
+// one request of --data has been answered and nobody waits for anything, just
+// enough for the processor to end in order.
+const (
+	stopMargin  = 5 * time.Second
+	idleStopMax = time.Second
+)
 
 func (t *testRun) stop(run engine.Run) {
-	grace := time.Duration(t.plan.Worker.GraceMS) * time.Millisecond
-	ctx, cancel := context.WithTimeout(context.Background(), grace+stopMargin)
+	longest := time.Duration(t.plan.Worker.GraceMS)*time.Millisecond + stopMargin
+	if t.options.hasData {
+		longest = idleStopMax
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	_ = run.Stop(ctx) // Wait tells how the run ended
 }

@@ -3,31 +3,42 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/openeas/eascmd/internal/cgroup"
+	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/engine"
 	"github.com/openeas/eascmd/pkg/engine/child"
 	"github.com/openeas/eascmd/pkg/engine/enginetest"
 	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/serving/event"
 )
 
 // TestMain lets the test's own executable be the eascmd that the engine starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		os.Exit(serve(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "serve":
+			os.Exit(serve(os.Args[2:]))
+		case "start":
+			os.Exit(start())
+		}
 	}
 	// The race detector lets every program linger for a second.
 	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
@@ -62,6 +73,26 @@ func serve(args []string) int {
 	return 0
 }
 
+// start is a program that starts the plan on its standard input with an
+// engine, prints its events, and waits to be killed.
+func start() int {
+	plan, err := runplan.Read(os.Stdin)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	run, err := New(Options{}).Start(context.Background(), plan)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	write := child.Writer(os.Stdout)
+	for e := range run.Events() {
+		write(e)
+	}
+	return 1
+}
+
 // base makes the directory that all state of a test goes to, and a function
 // that lists what is left of it: directories, processes, control groups.
 func base(t *testing.T) func(*testing.T) []string {
@@ -83,6 +114,10 @@ func base(t *testing.T) func(*testing.T) []string {
 // processesWith lists the processes, other than this one, that have a
 // variable in their environment.
 func processesWith(t *testing.T, variable string) []string {
+	return processesWhere(t, func(environment string) bool { return strings.Contains("\x00"+environment, "\x00"+variable+"\x00") })
+}
+
+func processesWhere(t *testing.T, is func(environment string) bool) []string {
 	environments, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +125,7 @@ func processesWith(t *testing.T, variable string) []string {
 	var found []string
 	for _, path := range environments {
 		text, err := os.ReadFile(path)
-		if err != nil || !strings.Contains("\x00"+string(text), "\x00"+variable+"\x00") {
+		if err != nil || !is(string(text)) {
 			continue
 		}
 		if pid := filepath.Base(filepath.Dir(path)); pid != fmt.Sprint(os.Getpid()) {
@@ -152,6 +187,102 @@ func tryPrivateRoot(t *testing.T) error {
 	err := c.startPrivate(t.Context(), t.TempDir(), filepath.Join(t.TempDir(), "root"))
 	c.abandon()
 	return err
+}
+
+// TestKilledParent kills the program that started a run.
+func TestKilledParent(t *testing.T) {
+	left := base(t)
+	dir := t.TempDir()
+	plan := &runplan.Plan{
+		Version: runplan.Version, Name: "loader", Language: "cpp", Workspace: dir,
+		Processor: runplan.Processor{Dir: dir, Entry: filepath.Join(dir, "x.so")},
+		// A worker that never connects is the hardest to get rid of.
+		Worker:  runplan.Worker{Command: []string{"/bin/sh", "-c", "echo loading; sleep 600"}, Count: 1, Threads: 1, GraceMS: 600_000, MemoryMB: 64},
+		Gateway: runplan.Gateway{Host: "127.0.0.1", Token: "secret", KeepAliveMS: 5000, BodyLimit: 1, BodyMemory: 1},
+	}
+	var text bytes.Buffer
+	if err := plan.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(os.Args[0], "start")
+	parent.Stdin, parent.Stderr = &text, os.Stderr
+	events, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	loading := false
+	if err := child.Read(events, func(e event.Event) {
+		if e.Type == event.Log && e.Message == "loading" {
+			loading = true
+			parent.Process.Kill()
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+	parent.Wait()
+	if !loading {
+		t.Fatal("the run ended by itself")
+	}
+	variable := "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")
+	for deadline := time.Now().Add(time.Minute); len(processesWith(t, variable)) > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still there: %v", processesWith(t, variable))
+		}
+	}
+	// The next start removes the rest.
+	if _, err := rundir.Runtime(); err != nil {
+		t.Fatal(err)
+	}
+	if left := left(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestTokenIsNotShown looks at what other users could see of a run.
+func TestTokenIsNotShown(t *testing.T) {
+	base(t)
+	const token = "a-token-that-nobody-may-see"
+	dir := t.TempDir()
+	run, err := New(Options{}).Start(t.Context(), &runplan.Plan{
+		Version: runplan.Version, Name: "loader", Language: "cpp", Workspace: dir,
+		Processor: runplan.Processor{Dir: dir},
+		Worker:    runplan.Worker{Command: []string{"/bin/sh", "-c", "echo loading; sleep 600"}, Count: 1, Threads: 1},
+		Gateway:   runplan.Gateway{Host: "127.0.0.1", Token: token, KeepAliveMS: 5000, BodyLimit: 1, BodyMemory: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.Close()
+	for e := range run.Events() {
+		if strings.Contains(fmt.Sprint(e), token) {
+			t.Errorf("an event shows the token: %+v", e)
+		}
+		if e.Type == event.Log {
+			break // the plan is read, the worker runs
+		}
+	}
+	variable := "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")
+	processes := processesWith(t, variable)
+	if len(processes) < 2 {
+		t.Skip("missing: /proc")
+	}
+	if all := strings.Join(processes, "\n"); strings.Contains(all, token) {
+		t.Errorf("a command line shows the token:\n%s", all)
+	}
+	if found := processesWhere(t, func(environment string) bool { return strings.Contains(environment, token) }); len(found) > 0 {
+		t.Errorf("an environment shows the token: %v", found)
+	}
+	filepath.WalkDir(os.Getenv("XDG_RUNTIME_DIR"), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(token)) {
+				t.Errorf("file %s shows the token", path)
+			}
+		}
+		return nil
+	})
 }
 
 func TestReachable(t *testing.T) {
