@@ -36,6 +36,8 @@ func TestDynamicCompletion(t *testing.T) {
 		{[]string{"-c", file, "version", "--profile", ""}, []string{"beijing", "berlin", "default"}},
 		{[]string{"-c", file, "version", "--profile", "ber"}, []string{"berlin"}},
 		{[]string{"-c", "/nonexistent", "version", "--profile", ""}, []string{}},
+		{[]string{"config", "-i", ""}, []string{}},
+		{[]string{"test", "--engine", "d"}, []string{"docker"}},
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish", "powershell"}},
 		{[]string{"config", "s"}, []string{"show"}},
 		{[]string{"help", "config", ""}, []string{"list", "path", "show"}},

@@ -26,7 +26,18 @@ A secret on the command line is visible to other users of the machine. Leave -k
 out on a terminal and it is asked for; elsewhere -k - reads it from standard input.
 
 A setting comes from its flag, else from its environment variable, else from the
-profile. An access key, its secret and its token always come from the same place.`,
+profile. An access key, its secret and its token always come from the same place.
+
+The file has a setting a line. Those above the first section are the profile
+"default"; names of profiles are compared without regard to case:
+
+    access_key_id = LTAI5tExample
+    access_key_secret = ...
+
+    [profile beijing]
+    access_key_id = LTAI5tOther
+    access_key_secret = ...
+    endpoint = pai-eas.cn-beijing.aliyuncs.com`,
 		Example: `  eascmd config -i LTAI5tExample -e pai-eas.cn-beijing.aliyuncs.com
   printf %s "$SECRET" | eascmd config --profile ci -i LTAI5tExample -k -
   eascmd config show`,

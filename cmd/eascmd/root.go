@@ -87,7 +87,10 @@ would, and looks after what belongs to it.
 
 Results go to standard output, everything else to standard error. Flags come
 before environment variables, and these before the configuration file. A flag
-that takes several values has one a line in its variable.`,
+that takes several values has one a line in its variable.
+
+With -o json a failure is an object on the last line of standard error:
+{"error":{"kind":"usage","exit":2,"message":"...","hint":"..."}}.`,
 		Example: `  eascmd init cpp ./demo && cd demo && make   # a new processor in C++
   eascmd test service.json                    # run it here
   eascmd config -i LTAI... -k -               # store an access key`,
@@ -144,6 +147,9 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	}
 	complete("output", ui.Formats)
 	complete("profile", a.profileNames)
+	for _, flag := range []string{"access-key-id", "access-key-secret", "sts-token", "endpoint"} {
+		complete(flag, func() []string { return nil }) // and no names of files either
+	}
 }
 
 // prepare is run before every command: it reads the environment's share of the
