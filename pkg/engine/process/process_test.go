@@ -227,17 +227,28 @@ func TestKilledParent(t *testing.T) {
 		t.Fatal("the run ended by itself")
 	}
 	variable := "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")
-	for deadline := time.Now().Add(time.Minute); len(processesWith(t, variable)) > 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still there: %v", processesWith(t, variable))
+	eventually(t, func() []string { return processesWith(t, variable) })
+	// The next start removes the rest. A process shows no environment any more
+	// a little before the kernel drops its locks.
+	eventually(t, func() []string {
+		if _, err := rundir.Runtime(); err != nil {
+			t.Fatal(err)
 		}
-	}
-	// The next start removes the rest.
-	if _, err := rundir.Runtime(); err != nil {
-		t.Fatal(err)
-	}
-	if left := left(t); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		return left(t)
+	})
+}
+
+// eventually waits until nothing is left.
+func eventually(t *testing.T, left func() []string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		still := left()
+		if len(still) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still there: %v", still)
+		}
 	}
 }
 
