@@ -1556,7 +1556,7 @@ static void at_exit(void)
 		out_finish();
 }
 
-static const char *take_env(const char *name)
+static char *take_env(const char *name)
 {
 	const char *value = getenv(name);
 	char *copy = value ? strdup(value) : NULL;
@@ -1690,8 +1690,8 @@ int main(int argc, char **argv)
 		printf(HOST_NAME " protocol %d-%d\n", PROTOCOL_MIN, PROTOCOL_MAX);
 		return 0;
 	}
-	const char *path = take_env("EASCMD_WORKER_SOCKET");
-	const char *crash_fd = take_env("EASCMD_CRASH_FD");
+	char *path = take_env("EASCMD_WORKER_SOCKET");
+	char *crash_fd = take_env("EASCMD_CRASH_FD");
 	host.id = take_env("EASCMD_WORKER_ID");
 	host.key = take_env("EASCMD_WORKER_KEY");
 	if (!path) {
@@ -1713,6 +1713,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, HOST_NAME ": cannot connect to %s: %s\n", path, strerror(errno));
 		return EXIT_USAGE;
 	}
+	free(path);
 	in.buf = malloc(INPUT_SIZE);
 	host.kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!in.buf || host.kick < 0) {
@@ -1722,6 +1723,7 @@ int main(int argc, char **argv)
 	note_stack();
 	if (crash_fd) {
 		crash.fd = atoi(crash_fd);
+		free(crash_fd);
 		fcntl(crash.fd, F_SETFD, FD_CLOEXEC);
 	}
 	if (crash.fd >= 0)

@@ -16,14 +16,16 @@ func leadGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: 
 // isReset reports whether err says that a process died with unread frames of ours.
 func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
 
-// signalOf returns the name of the signal that ended a process, or "".
-func signalOf(state *os.ProcessState) string {
+// signalNumber returns the number of the signal that ended a process, or 0.
+func signalNumber(state *os.ProcessState) int {
 	status, ok := state.Sys().(syscall.WaitStatus)
 	if !ok || !status.Signaled() {
-		return ""
+		return 0
 	}
-	return status.Signal().String()
+	return int(status.Signal())
 }
+
+func kill(pid int) { syscall.Kill(pid, syscall.SIGKILL) }
 
 // alive reports whether a process runs. One that has ended and that nobody has waited
 // for does not.

@@ -9,6 +9,8 @@ func leadGroup(*exec.Cmd) {}
 
 func isReset(error) bool { return false }
 
-func signalOf(*os.ProcessState) string { return "" }
+func signalNumber(*os.ProcessState) int { return 0 }
+
+func kill(int) {}
 
 func alive(int) bool { return false }

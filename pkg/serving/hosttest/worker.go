@@ -58,11 +58,11 @@ type Worker struct {
 	partial map[uint64][]byte
 	lines   map[string][]string // by stream
 
-	other   chan frame    // every frame that is no RESPONSE
-	gone    chan struct{} // closed when the connection has ended; nil where nobody reads it
-	exited  chan struct{} // closed when the process has ended
-	state   *os.ProcessState
-	crash   *os.File
+	other  chan frame    // every frame that is no RESPONSE
+	gone   chan struct{} // closed when the connection has ended; nil where nobody reads it
+	exited chan struct{} // closed when the process has ended
+	state  *os.ProcessState
+	crash  *os.File
 }
 
 type frame struct {

@@ -92,8 +92,10 @@ template <typename T> T pointer(uintptr_t value)
 	return reinterpret_cast<T>(hidden);
 }
 
-void crash(const std::string &how)
+__attribute__((noinline)) void crash(const std::string &how)
 {
+	static char no_heap[256];
+
 	if (how == "segv")
 		write_nowhere(pointer<volatile int *>(0x10));
 	else if (how == "abort")
@@ -101,7 +103,7 @@ void crash(const std::string &how)
 	else if (how == "overflow")
 		overflow_stack(0);
 	else if (how == "fpe")
-		zero = 1 / zero;
+		zero = 1000 / zero;
 	else if (how == "ill")
 		__builtin_trap();
 	else if (how == "null-call")
@@ -111,7 +113,8 @@ void crash(const std::string &how)
 	else if (how == "throw")
 		throw std::runtime_error("thrown by the fixture");
 	else if (how == "free")
-		free(pointer<void *>(0x1234567));
+		free(pointer<void *>(reinterpret_cast<uintptr_t>(no_heap + 64)));
+	zero = 0; // something to return to: no tail call above
 }
 
 void *crash_in_thread(void *how)
@@ -282,6 +285,12 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 		return answer(std::to_string(start_child(false)), output_data, output_size);
 	if (what == "exit")
 		exit(atoi(rest.c_str()));
+	if (what == "behind")
+		return answer(std::to_string(input[input_size]), output_data, output_size);
+	if (what == "meet-and-crash") {
+		meet(atoi(rest.c_str()));
+		crash("segv");
+	}
 	if (what == "crash")
 		crash(rest);
 	if (what == "thread-crash") {
