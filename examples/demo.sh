@@ -12,20 +12,19 @@ need "${CXX:-g++}" "to compile the processor and its host; on Debian: apt instal
 
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n# %s\n' "$*"; }
-show() { echo "\$ $*"; "$@"; }
+# Shows a command and runs it.
+show() { printf '$ %s\n' "$1"; eval "$1"; }
 
 say "Build eascmd"
-show "$make" --no-print-directory bin/eascmd
+show "$make --no-print-directory bin/eascmd"
 
 say "Compile the processor: examples/echo/processor.cc -> build/libecho.so"
-show "$make" --no-print-directory -C examples/echo
+show "$make --no-print-directory -C examples/echo"
 
 say "Load it and its model on this machine, post the request 'hello world', print the answer"
-cd examples/echo
-PATH="$PWD/../../bin:$PATH"
-echo "\$ cd examples/echo"
-show eascmd test --engine process service.json --data "hello world"
+show "cd examples/echo"
+show "../../bin/eascmd test --engine process service.json --data 'hello world'"
 echo
 
 say "That was all. To keep it running and call it yourself:"
-echo "\$ cd examples/echo && ../../bin/eascmd test service.json"
+echo "cd examples/echo && ../../bin/eascmd test service.json"
