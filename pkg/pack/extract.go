@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -60,6 +61,9 @@ func Extract(ctx context.Context, archivePath, destDir string, opts ExtractOptio
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			err = fault.New(fault.Interrupted, "%w", err)
+		}
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = fault.New(fault.Missing, "%w", err).WithHint("make room on the disk of %s and try again", destDir)
 		}
 		if _, ok := errors.AsType[*UnsupportedError](err); ok {
 			return Stats{}, describe(archivePath, err)

@@ -82,10 +82,14 @@ func (l *limits) grow(n int64) error {
 // entry counts one more file, directory or link.
 func (l *limits) entry() error {
 	if l.entries >= l.maxEntries {
-		return exceeded("MaxEntries", l.maxEntries, "more than %d files and directories, which is the limit", l.maxEntries)
+		return l.tooMany()
 	}
 	l.entries++
 	return nil
+}
+
+func (l *limits) tooMany() error {
+	return exceeded("MaxEntries", l.maxEntries, "more than %d files and directories, which is the limit", l.maxEntries)
 }
 
 // ratio refuses content that was compressed too well to be meant.

@@ -170,6 +170,34 @@ func TestExtractOverlappingZip(t *testing.T) {
 	p.checkGone(t)
 }
 
+// A directory of more entries than it says, and than are allowed, is not read
+// to its end.
+func TestExtractZipDirectoryBomb(t *testing.T) {
+	const entries = 66_000
+	header := append([]byte("PK\x01\x02\x14\x00\x14\x00\x00\x00\x08\x00"), make([]byte, 34)...)
+	header[28] = 1 // of the name
+	dir := bytes.Repeat(append(header, 'a'), entries)
+	end := append([]byte("PK\x05\x06"), make([]byte, 18)...)
+	binary.LittleEndian.PutUint16(end[8:], entries&0xffff)
+	binary.LittleEndian.PutUint16(end[10:], entries&0xffff)
+	binary.LittleEndian.PutUint32(end[12:], uint32(len(dir)))
+	binary.LittleEndian.PutUint32(end[16:], 4)
+	data := slices.Concat([]byte("PK\x03\x04"), dir, end)
+
+	l := newLimits(ExtractOptions{MaxEntries: 1000}, t.TempDir())
+	r := &directoryReader{r: bytes.NewReader(data), limits: l}
+	_, err := zip.NewReader(r, int64(len(data)))
+	var limit *LimitError
+	if !errors.As(err, &limit) || limit.Option != "MaxEntries" {
+		t.Fatalf("got %v", err)
+	}
+	p := newPlace(t, data)
+	if _, err := Extract(t.Context(), p.archive, p.dest, ExtractOptions{MaxEntries: 1000}); !errors.As(err, &limit) {
+		t.Errorf("got %v", err)
+	}
+	p.checkGone(t)
+}
+
 // Runs of zeros become holes, and the content stays what it was.
 func TestExtractHoles(t *testing.T) {
 	body := make([]byte, 3<<20+17)

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"archive/zip"
+	"bytes"
 	"compress/flate"
 	"errors"
 	"fmt"
@@ -18,12 +19,14 @@ import (
 // zip unpacks a zip.
 func (x *extraction) zip() error {
 	in := &meter{ctx: x.ctx}
-	z, err := zip.NewReader(x.archive, x.size)
+	dir := &directoryReader{r: x.archive, limits: x.limits}
+	z, err := zip.NewReader(dir, x.size)
+	dir.read = true
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return x.broken("", err)
 	}
 	if int64(len(z.File)) > x.limits.maxEntries {
-		return exceeded("MaxEntries", x.limits.maxEntries, "%d files and directories, more than the limit of %d", len(z.File), x.limits.maxEntries)
+		return x.limits.tooMany()
 	}
 	z.RegisterDecompressor(zip.Store, func(r io.Reader) io.ReadCloser {
 		in.r = r
@@ -65,6 +68,31 @@ func (x *extraction) zip() error {
 		read()
 	}
 	return nil
+}
+
+// directoryReader reads a zip and ends the reading of a directory of too many
+// entries, which archive/zip keeps in memory, some hundred bytes each. What the
+// archive says of their number may be a lie, so they are counted by the
+// signature that each begins with.
+type directoryReader struct {
+	r       io.ReaderAt
+	limits  *limits
+	entries int64
+	read    bool // the directory has been read
+}
+
+func (d *directoryReader) ReadAt(p []byte, off int64) (int, error) {
+	n, err := d.r.ReadAt(p, off)
+	if d.read {
+		return n, err
+	}
+	// The end of the file is read more than once, in search of the directory.
+	const again = 10_000
+	d.entries += int64(bytes.Count(p[:n], []byte("PK\x01\x02")))
+	if d.entries-again > d.limits.maxEntries {
+		return 0, d.limits.tooMany()
+	}
+	return n, err
 }
 
 // zipEntry unpacks one entry.
