@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -248,6 +249,9 @@ func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 			return
 		case <-o.wake:
 		}
+		// Whoever was woken together with the sender has its message ready in a
+		// moment: let them run first, so that all leave in one system call.
+		runtime.Gosched()
 		for {
 			o.mu.Lock()
 			small := o.small
