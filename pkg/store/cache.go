@@ -215,13 +215,16 @@ func readJSON(name string, v any) error {
 	return json.Unmarshal(b, v)
 }
 
+// newPrefix begins the name of a file that is being written.
+const newPrefix = ".new-"
+
 // writeJSON replaces a file as a whole, also when the machine stops meanwhile.
 func writeJSON(name string, v any) (err error) {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(name), newPrefix+"*")
 	if err != nil {
 		return err
 	}

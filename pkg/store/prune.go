@@ -26,9 +26,12 @@ const (
 // Linux and macOS.
 func PruneCache(dir string, maxBytes int64) (freed int64, err error) {
 	c := &cache{dir: dir}
-	freed, err = c.pruneParts()
-	if err != nil {
-		return freed, err
+	for _, sub := range []string{"parts", "entries"} {
+		n, err := c.pruneLeft(sub)
+		freed += n
+		if err != nil {
+			return freed, err
+		}
 	}
 	blobs, err := c.blobs()
 	if err != nil {
@@ -140,18 +143,23 @@ func (c *cache) entryKeys() ([]string, error) {
 	return keys, err
 }
 
-// pruneParts removes downloads that nobody went on with.
-func (c *cache) pruneParts() (freed int64, err error) {
-	files, err := os.ReadDir(filepath.Join(c.dir, "parts"))
+// pruneLeft removes from a directory of the cache what nobody went on with:
+// interrupted downloads, and files that a process was writing when it was
+// killed.
+func (c *cache) pruneLeft(sub string) (freed int64, err error) {
+	files, err := os.ReadDir(filepath.Join(c.dir, sub))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	for _, f := range files {
+		if sub != "parts" && !strings.HasPrefix(f.Name(), newPrefix) {
+			continue
+		}
 		info, err := f.Info()
 		if err != nil || time.Since(info.ModTime()) < youngPart {
 			continue
 		}
-		if os.Remove(filepath.Join(c.dir, "parts", f.Name())) == nil {
+		if os.Remove(filepath.Join(c.dir, sub, f.Name())) == nil {
 			freed += info.Size()
 		}
 	}
