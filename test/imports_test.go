@@ -251,14 +251,8 @@ func describes(f *ast.File, name string) bool {
 // The house has the rooms that the design gives it, and no others.
 func TestTopLevelDirectories(t *testing.T) {
 	want := []string{"cmd", "docs", "examples", "internal", "pkg", "templates", "test", "workers"}
-	cmd := exec.CommandContext(t.Context(), "git", "ls-files")
-	cmd.Dir = ".."
-	out, err := cmd.Output()
-	if err != nil {
-		t.Skip("needs git and a clone")
-	}
 	seen := make(map[string]bool)
-	for name := range strings.Lines(string(out)) {
+	for _, name := range tracked(t, ".") {
 		if dir, _, ok := strings.Cut(name, "/"); ok && !strings.HasPrefix(dir, ".") {
 			seen[dir] = true
 		}
