@@ -44,7 +44,7 @@ const minBodyRate = 1 << 10
 
 // Sizes of what is read.
 const (
-	maxHeader  = 64 << 10
+	maxHeader  = 16 << 10
 	smallBody  = 8 << 10  // read with the header, and not counted in the budget
 	keptBuffer = 32 << 10 // of a job that is used again
 )

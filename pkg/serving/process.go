@@ -224,6 +224,11 @@ func (p *process) crashRecord() *backtrace.Record {
 	if err != nil {
 		return nil // empty, most often: it did not crash
 	}
+	// What a reader can do something with: the how-manieth request it was.
+	record.Request >>= slotBits
+	for i := range record.Others {
+		record.Others[i] >>= slotBits
+	}
 	return record
 }
 

@@ -38,6 +38,7 @@ type supervisor struct {
 	started  time.Time
 	up       map[int]*process // running workers
 
+	accepted chan struct{} // closed when no more connections are taken
 	draining atomic.Bool
 	stop     chan struct{} // closed when workers are to end
 	wg       sync.WaitGroup
@@ -68,6 +69,7 @@ func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *
 		expected: make(map[string]chan<- hello),
 		seen:     make(map[int]bool),
 		up:       make(map[int]*process),
+		accepted: make(chan struct{}),
 		stop:     make(chan struct{}),
 	}, nil
 }
@@ -76,7 +78,7 @@ func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *
 func (s *supervisor) start(end func(error)) {
 	s.end = end
 	s.started = time.Now()
-	s.wg.Go(s.accept)
+	go s.accept()
 	for i := range s.plan.Worker.Count {
 		s.wg.Go(func() { s.supervise(i + 1) })
 	}
@@ -97,17 +99,16 @@ func (s *supervisor) drain(ctx context.Context) {
 		p.kill()
 	}
 	s.mu.Unlock()
-	s.listener.Close()
 	<-done
+	// Not before: a worker that has just been started would complain of it.
+	s.listener.Close()
+	<-s.accepted
 }
 
 // accept takes connections and matches their HELLO with the workers that were
 // started.
 func (s *supervisor) accept() {
-	go func() {
-		<-s.stop
-		s.listener.Close()
-	}()
+	defer close(s.accepted)
 	for {
 		conn, err := s.listener.AcceptUnix()
 		if err != nil {
@@ -280,7 +281,13 @@ func (s *supervisor) live(id int) life {
 	}()
 
 	w := &worker{supervisor: s, id: id, process: p, start: s.payload, started: start}
-	return w.run(greeted)
+	end := w.run(greeted)
+	select {
+	case h := <-greeted: // it came too late
+		h.conn.Close()
+	default:
+	}
+	return end
 }
 
 // expectWorkers tells the dispatcher whether requests may wait: they may once

@@ -33,7 +33,7 @@ type debugInfo struct {
 // lines fills in the scopes of addresses that the debug information knows.
 func (o *object) lines(ctx context.Context, addrs []uint64, found map[uint64]*location) error {
 	return guard(func() error {
-		info, err := o.debugInfo()
+		info, err := o.debugInfo(ctx)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func sortedKeys(m map[uint64][]uint64) []uint64 {
 }
 
 // debugInfo loads the debug sections.
-func (o *object) debugInfo() (*debugInfo, error) {
+func (o *object) debugInfo(ctx context.Context) (*debugInfo, error) {
 	d := &debugInfo{order: o.elf.ByteOrder, sections: map[string][]byte{}}
 	budget := int64(maxInflated)
 	for _, s := range o.elf.Sections {
@@ -83,9 +83,9 @@ func (o *object) debugInfo() (*debugInfo, error) {
 		var err error
 		switch {
 		case zipped:
-			data, err = unzip(s, &budget)
+			data, err = unzip(ctx, s, &budget)
 		case s.Flags&elf.SHF_COMPRESSED != 0:
-			data, err = inflate(s.Open(), int64(s.Size), &budget)
+			data, err = inflate(ctx, s.Open(), int64(s.Size), &budget)
 		default:
 			data, err = o.image.bytes(int64(s.Offset), int64(s.FileSize))
 		}
@@ -334,7 +334,7 @@ func (d *debugInfo) show(units ...uint64) error {
 }
 
 // unzip unpacks a section in the old GNU form: "ZLIB", the size, the stream.
-func unzip(s *elf.Section, budget *int64) ([]byte, error) {
+func unzip(ctx context.Context, s *elf.Section, budget *int64) ([]byte, error) {
 	head := make([]byte, 12)
 	if _, err := s.ReadAt(head, 0); err != nil {
 		return nil, err
@@ -346,17 +346,23 @@ func unzip(s *elf.Section, budget *int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inflate(z, int64(binary.BigEndian.Uint64(head[4:])), budget)
+	return inflate(ctx, z, int64(binary.BigEndian.Uint64(head[4:])), budget)
 }
 
 // inflate reads size bytes, growing as they come: the size is only what the
 // file claims.
-func inflate(r io.Reader, size int64, budget *int64) ([]byte, error) {
+func inflate(ctx context.Context, r io.Reader, size int64, budget *int64) ([]byte, error) {
 	if size < 0 || size > *budget {
 		return nil, errors.New("too large to unpack")
 	}
 	*budget -= size
-	data, err := io.ReadAll(io.LimitReader(r, size))
+	limited := io.LimitReader(r, size)
+	data, err := io.ReadAll(readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return limited.Read(p)
+	}))
 	if err != nil {
 		return nil, err
 	}
