@@ -118,15 +118,6 @@ func (r *Report) add(severity Severity, code, hint, format string, args ...any) 
 	r.Problems = append(r.Problems, Problem{Severity: severity, Code: code, Text: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-func (r *Report) fatal() bool {
-	for _, p := range r.Problems {
-		if p.Severity == Fatal {
-			return true
-		}
-	}
-	return false
-}
-
 // SharedObject examines the shared object at path. It returns an error only
 // where the file cannot be read; what is wrong with it is in the report.
 func SharedObject(path string, opts Options) (report Report, err error) {
@@ -199,8 +190,9 @@ func SharedObject(path string, opts Options) (report Report, err error) {
 		report.versions(c)
 		report.undefinedSymbols(c)
 	}
+	report.executableStack(c)
 	report.sanitizers(c)
-	report.workspacePaths(f, obj, opts)
+	report.workspacePaths(f, obj)
 	return report, nil
 }
 
@@ -234,5 +226,8 @@ func cpu(m elf.Machine) string {
 	case elf.EM_LOONGARCH:
 		return "LoongArch"
 	}
-	return strings.TrimPrefix(m.String(), "EM_")
+	if name := m.String(); strings.HasPrefix(name, "EM_") && !strings.Contains(name, "+") {
+		return strings.TrimPrefix(name, "EM_")
+	}
+	return fmt.Sprintf("CPU number %d", uint16(m))
 }

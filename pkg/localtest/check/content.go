@@ -32,7 +32,7 @@ const (
 
 // workspacePaths notes absolute paths of EAS's workspace that are written in
 // the object.
-func (r *Report) workspacePaths(f *os.File, o *object, opts Options) {
+func (r *Report) workspacePaths(f *os.File, o *object) {
 	var found []string
 	left := int64(maxSearched)
 	buf := make([]byte, 256<<10)

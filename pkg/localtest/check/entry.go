@@ -10,9 +10,13 @@ import (
 // The functions that EAS calls in a processor.
 var entryPoints = [...]string{"initialize", "process"}
 
-// finding is why a function is not there.
+// finding is why a function is not found.
 type finding struct {
-	name, code, text, hint string
+	name string // initialize or process
+	code string
+	as   string // what is there in its stead; empty where nothing is
+	why  string // with %s for as, where there is one
+	hint string
 }
 
 // entryPoints reports what keeps initialize and process from being found.
@@ -23,13 +27,14 @@ func (r *Report) entryPoints(o *object, c *closure) {
 		s, ok := o.exported(name)
 		if ok {
 			if t := s.typ(); t != elf.STT_FUNC && t != elf.STT_GNU_IFUNC && t != elf.STT_NOTYPE {
-				findings = append(findings, finding{name, "missing-function", "is not a function but a variable", "define it as a function"})
+				findings = append(findings, finding{name: name, code: "missing-function", why: "what has this name is a variable and not a function",
+					hint: "define it as a function"})
 			}
 			continue
 		}
 		if lib := c.exporting(name); lib != nil {
 			r.add(Warning, "elsewhere", "name that file in processor_entry, if it is the processor",
-				"%s is not in %s itself but in %s, which is loaded along", name, o.name, lib.name)
+				"the function %s is not in %s itself but in %s, which is loaded along", name, o.name, lib.name)
 			continue
 		}
 		if names == nil {
@@ -38,17 +43,21 @@ func (r *Report) entryPoints(o *object, c *closure) {
 		findings = append(findings, diagnose(name, names))
 	}
 	// One cause is told once, for both.
-	if len(findings) == 2 && findings[0].code == findings[1].code && findings[0].hint == findings[1].hint {
+	if len(findings) == 2 && findings[0].why == findings[1].why {
 		a, b := findings[0], findings[1]
-		text := fmt.Sprintf("%s %s, and %s %s", a.name, a.text, b.name, b.text)
-		if a.text == b.text {
-			text = fmt.Sprintf("%s and %s: each %s", a.name, b.name, a.text)
+		why := a.why
+		if a.as != "" {
+			why = fmt.Sprintf(a.why, a.as+" and "+b.as)
 		}
-		r.add(Fatal, a.code, a.hint, "the function %s", text)
+		r.add(Fatal, a.code, a.hint, "it does not export the functions %s and %s: %s", a.name, b.name, why)
 		return
 	}
 	for _, f := range findings {
-		r.add(Fatal, f.code, f.hint, "the function %s %s", f.name, f.text)
+		why := f.why
+		if f.as != "" {
+			why = fmt.Sprintf(f.why, f.as)
+		}
+		r.add(Fatal, f.code, f.hint, "it does not export the function %s: %s", f.name, why)
 	}
 }
 
@@ -66,12 +75,11 @@ func (c *closure) exporting(name string) *object {
 	return nil
 }
 
-// Prefixes of what symbolNames returns.
+// Letters that symbolNames puts before names.
 const (
 	fromExports   = "E"
 	fromUndefined = "U"
-	fromHidden    = "H" // STV_HIDDEN in .symtab
-	fromLocal     = "L" // local in .symtab
+	fromLocal     = "L" // local in .symtab: static, or made so by the linker
 )
 
 // symbolNames lists the functions of both symbol tables, each name after a
@@ -114,20 +122,19 @@ func symbolNames(o *object) []string {
 		if s.Section == elf.SHN_UNDEF || elf.ST_TYPE(s.Info) != elf.STT_FUNC {
 			continue
 		}
-		switch v := elf.ST_VISIBILITY(s.Other); {
-		case v == elf.STV_HIDDEN || v == elf.STV_INTERNAL:
-			out = append(out, fromHidden+s.Name)
-		case elf.ST_BIND(s.Info) == elf.STB_LOCAL:
+		if elf.ST_BIND(s.Info) == elf.STB_LOCAL || elf.ST_VISIBILITY(s.Other) != elf.STV_DEFAULT {
 			out = append(out, fromLocal+s.Name)
 		}
 	}
 	return out
 }
 
+// prototypes are the two functions as a processor declares them.
+const prototypes = `extern "C" void *initialize(const char *model_entry, const char *model_config, int *state) and ` +
+	`extern "C" int process(void *model_buf, const void *input_data, int input_size, void **output_data, int *output_size)`
+
 // diagnose finds out why a function is not exported.
 func diagnose(name string, names []string) finding {
-	const template = `extern "C" void *initialize(const char *model_entry, const char *model_config, int *state) and ` +
-		`extern "C" int process(void *model_buf, const void *input_data, int input_size, void **output_data, int *output_size)`
 	with := func(kind string, match func(string) bool) string {
 		for _, n := range names {
 			if rest, ok := strings.CutPrefix(n, kind); ok && match(rest) {
@@ -138,46 +145,57 @@ func diagnose(name string, names []string) finding {
 	}
 	mangled := func(n string) bool { return mangledAs(n, name) }
 	same := func(n string) bool { return n == name }
+	begins := func(prefix string) func(string) bool {
+		return func(n string) bool { return strings.HasPrefix(n, prefix) }
+	}
 
+	f := finding{name: name, code: "missing-function"}
 	if n := with(fromExports, mangled); n != "" {
-		return finding{name, "extern-c", fmt.Sprintf("is there as the C++ function %s: extern \"C\" is missing", readable(n)),
-			`put extern "C" in front of both functions, in declaration and definition alike`}
-	}
-	for _, kind := range []string{fromHidden, fromLocal} {
-		if n := with(kind, mangled); n != "" {
-			return finding{name, "extern-c", fmt.Sprintf("is there as the C++ function %s, and hidden: extern \"C\" is missing, and it is not exported", readable(n)),
-				`put extern "C" __attribute__((visibility("default"))) in front of both functions`}
-		}
-	}
-	if with(fromHidden, same) != "" {
-		return finding{name, "hidden", "is there but hidden (-fvisibility=hidden, or a static library that is left out of the exports)",
-			`put __attribute__((visibility("default"))) in front of both functions`}
+		f.code, f.as = "extern-c", readable(n)
+		f.why = `extern "C" is missing, only the C++ name is there: %s`
+		f.hint = `put extern "C" in front of both functions, where they are declared and where they are defined`
+		return f
 	}
 	if with(fromLocal, same) != "" {
-		return finding{name, "hidden", "is there but local: it is declared static, or a version script or --exclude-libs keeps it from being exported",
-			"remove static, or name both functions under global: in the version script"}
+		f.code = "hidden"
+		f.why = "what has this name is not visible from outside: static, or hidden by -fvisibility=hidden, --exclude-libs or a version script"
+		f.hint = `put __attribute__((visibility("default"))) in front of both functions and remove static; a version script lists them under global:`
+		return f
+	}
+	if n := with(fromLocal, mangled); n != "" {
+		f.code, f.as = "extern-c", readable(n)
+		f.why = `extern "C" is missing, and the C++ name is hidden (static, -fvisibility=hidden or a version script): %s`
+		f.hint = `put extern "C" __attribute__((visibility("default"))) in front of both functions, and remove static`
+		return f
 	}
 	if with(fromUndefined, same) != "" {
-		return finding{name, "missing-function", "is used in it but defined nowhere: the object file that defines it was not linked in",
-			"link the object file that defines it; from a static library it is taken with -Wl,--whole-archive"}
+		f.why = "it is used there but defined nowhere: the object file with its definition was not linked in"
+		f.hint = "link that object file, too; from a static library it is only taken with -Wl,--whole-archive"
+		return f
 	}
-	if n := with(fromExports, func(n string) bool { return strings.HasPrefix(n, "PyInit_") }); n != "" {
-		return finding{name, "missing-function", "is not there: the file is a Python extension module (" + n + ")",
-			`a Python processor has processor_type "python" and a program as processor_entry`}
+	if n := with(fromExports, begins("PyInit_")); n != "" {
+		f.why = "it is an extension module of Python"
+		f.hint = `a Python processor has processor_type "python" and a program as processor_entry`
+		return f
 	}
-	if n := with(fromExports, func(n string) bool { return strings.HasPrefix(n, "Java_") }); n != "" {
-		return finding{name, "missing-function", "is not there: the file is a library for Java's native interface (" + n + ")",
-			`a Java processor has processor_type "java" and processor_mainclass`}
+	if with(fromExports, begins("Java_")) != "" {
+		f.why = "it is a library for Java's native interface"
+		f.hint = `a Java processor has processor_type "java" and a processor_mainclass`
+		return f
 	}
-	others := map[string][]string{"initialize": {"Initialize", "init", "Init", "load", "Load", "initialise"}, "process": {"Process", "predict", "Predict"}}[name]
+	others := []string{"Process", "predict", "Predict"}
+	if name == "initialize" {
+		others = []string{"Initialize", "initialise", "init", "Init", "load", "Load"}
+	}
 	for _, other := range others {
-		n := with(fromExports, func(n string) bool { return n == other || mangledAs(n, other) })
-		if n != "" {
-			return finding{name, "missing-function", fmt.Sprintf("is not there, but %s is", readable(n)),
-				"the names are initialize and process, in lower case: " + template}
+		if n := with(fromExports, func(n string) bool { return n == other || mangledAs(n, other) }); n != "" {
+			f.as, f.why = readable(n), "it has %s instead"
+			f.hint = "the names are initialize and process, in lower case, whatever older documentation says: " + prototypes
+			return f
 		}
 	}
-	return finding{name, "missing-function", "is not there", "a processor defines " + template}
+	f.why, f.hint = "nothing in it has this name", "a processor defines "+prototypes
+	return f
 }
 
 // mangledAs says whether a linker's name is that of a C++ function with the

@@ -76,18 +76,16 @@ func (r *Report) kind(f *os.File, size int64, opts Options) bool {
 // whole checks that no part that the headers tell of lies beyond the end of
 // the file, as after a download that broke off.
 func (r *Report) whole(head []byte, size int64, order binary.ByteOrder) bool {
-	end := uint64(0)
 	phoff, phnum, phentsize := order.Uint64(head[32:]), uint64(order.Uint16(head[56:])), uint64(order.Uint16(head[54:]))
-	if phentsize != 56 || phnum == 0 {
+	if phentsize != 56 || phnum == 0 || phoff > 1<<62 {
 		r.add(Fatal, "damaged", "build or copy it again", "it has no program headers, so the loader cannot use it")
 		return false
 	}
-	if phoff > uint64(len(head)) || phnum*phentsize > uint64(len(head))-phoff {
-		if phoff > uint64(size) {
-			end = phoff
-		}
-	} else {
-		for p := head[phoff:]; phnum > 0; p, phnum = p[phentsize:], phnum-1 {
+	end := phoff + phnum*phentsize
+	// Linkers put the program headers right behind the header. Where they
+	// are elsewhere it is left to the parser to find out.
+	if end <= uint64(len(head)) {
+		for p := head[phoff:end]; len(p) > 0; p = p[phentsize:] {
 			off, filesz := order.Uint64(p[8:]), order.Uint64(p[32:])
 			if elf.ProgType(order.Uint32(p)) == elf.PT_LOAD && off < 1<<62 && filesz < 1<<62 {
 				end = max(end, off+filesz)

@@ -28,9 +28,8 @@ type closure struct {
 	byPath  map[string]*loaded
 	missing []missing
 
-	musl    string            // path of musl's loader where that is the C library, else empty
-	cache   map[string]string // ld.so.cache: name -> path; nil until read
-	defects []string
+	musl  string            // path of musl's loader where that is the C library, else empty
+	cache map[string]string // ld.so.cache: name -> path; nil until read
 }
 
 // loaded is an object of the closure.

@@ -31,8 +31,8 @@ func (r *Report) missingLibraries(c *closure) {
 		}
 		switch {
 		case dir != "":
-			text = fmt.Sprintf("the shared library %s, needed by %s, comes with the processor (in %s) but not on the loader's search path",
-				m.name, list(m.neededBy, 3), dir)
+			text = fmt.Sprintf("the shared library %s, needed by %s, comes with the processor (%s) but is not on the loader's search path",
+				m.name, list(m.neededBy, 3), filepath.ToSlash(filepath.Join(dir, m.name)))
 			origin := "$ORIGIN"
 			if dir != "." {
 				origin += "/" + filepath.ToSlash(dir)

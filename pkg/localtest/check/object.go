@@ -5,7 +5,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -247,10 +246,22 @@ func (r *Report) loadable(o *object) {
 		r.add(Warning, "text-relocations", "compile all of it with -fPIC, static libraries that it is linked with included",
 			"parts of it are not position-independent: it cannot be loaded where memory that is writable and executable is forbidden")
 	}
-	if o.stack && o.stackFlags&elf.PF_X != 0 || !o.stack && thisMachine() == elf.EM_X86_64 {
-		r.add(Warning, "executable-stack", "link it with -Wl,-z,noexecstack; the cause is an assembler file without a .note.GNU-stack section, or a nested function",
-			"it asks for an executable stack, which glibc from 2.41 on refuses to a library that is loaded at run time")
+}
+
+// executableStack reports an object that makes every stack of the process
+// executable. glibc from 2.41 on refuses that to what is loaded at run time.
+func (r *Report) executableStack(c *closure) {
+	o := c.root
+	// Without the header the stack is executable, on amd64.
+	if o.stack && o.stackFlags&elf.PF_X == 0 || !o.stack && c.opts.Machine != elf.EM_X86_64 {
+		return
 	}
+	const hint = "link it with -Wl,-z,noexecstack; the cause is an assembler file without a .note.GNU-stack section, or a nested function"
+	if libc, ok := c.byName["libc.so.6"]; ok && compareVersions(libc.latest("GLIBC_"), "2.41") >= 0 {
+		r.add(Fatal, "executable-stack", hint, "it asks for an executable stack, which glibc %s refuses", libc.latest("GLIBC_"))
+		return
+	}
+	r.add(Warning, "executable-stack", hint, "it asks for an executable stack, which glibc from 2.41 on refuses")
 }
 
 // symbolEntry is an entry of the dynamic symbol table.
@@ -274,8 +285,7 @@ func (o *object) entry(i uint32) (symbolEntry, bool) {
 		value: order.Uint64(b[8:]), size: order.Uint64(b[16:])}, true
 }
 
-func (o *object) String() string { return fmt.Sprintf("%s (%s)", o.name, o.path) }
-
+// open opens a library. The caller closes the file when it is done with both.
 func open(path string) (*object, *os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
