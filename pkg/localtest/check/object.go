@@ -269,7 +269,6 @@ type symbolEntry struct {
 	name        uint32
 	info, other byte
 	section     elf.SectionIndex
-	value, size uint64
 }
 
 func (s *symbolEntry) bind() elf.SymBind { return elf.ST_BIND(s.info) }
@@ -281,8 +280,7 @@ func (o *object) entry(i uint32) (symbolEntry, bool) {
 	if b == nil {
 		return symbolEntry{}, false
 	}
-	return symbolEntry{name: order.Uint32(b), info: b[4], other: b[5], section: elf.SectionIndex(order.Uint16(b[6:])),
-		value: order.Uint64(b[8:]), size: order.Uint64(b[16:])}, true
+	return symbolEntry{name: order.Uint32(b), info: b[4], other: b[5], section: elf.SectionIndex(order.Uint16(b[6:]))}, true
 }
 
 // open opens a library. The caller closes the file when it is done with both.

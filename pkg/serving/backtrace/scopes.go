@@ -19,7 +19,6 @@ type place struct {
 type unitReader struct {
 	ctx     context.Context
 	info    *debugInfo
-	unit    uint64
 	cu      *dwarf.Entry
 	compDir string
 	files   []*dwarf.LineFile
@@ -58,7 +57,7 @@ func (d *debugInfo) resolve(ctx context.Context, unit uint64, addrs []uint64, fo
 	if err != nil || cu == nil {
 		return err
 	}
-	ur := &unitReader{ctx: ctx, info: d, unit: unit, cu: cu, addrs: slices.Sorted(slices.Values(addrs)), chains: map[uint64][]call{},
+	ur := &unitReader{ctx: ctx, info: d, cu: cu, addrs: slices.Sorted(slices.Values(addrs)), chains: map[uint64][]call{},
 		names: map[dwarf.Offset]funcName{}}
 	ur.compDir, _ = cu.Val(dwarf.AttrCompDir).(string)
 	places, err := ur.lineTable()
