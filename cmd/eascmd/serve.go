@@ -75,7 +75,7 @@ with text, what happens is told on standard error.`,
 
 func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 	if o.privateRoot != "" {
-		if err := process.EnterPrivateRoot(o.privateRoot); err != nil {
+		if err := process.EnterPrivateRoot(o.privateRoot, o.runtimeDir); err != nil {
 			return err
 		}
 	}

@@ -175,22 +175,32 @@ func (o *testOptions) overrides() (runplan.Overrides, error) {
 	return result, nil
 }
 
+// requestBody is the body of the one request of --data.
+type requestBody struct {
+	io.ReadCloser
+	size int64 // negative where it is not known
+}
+
 // openData opens what --data names, before anything is started for it.
-func (o *testOptions) openData(a *app) (io.ReadCloser, error) {
+func (o *testOptions) openData(a *app) (*requestBody, error) {
 	switch {
 	case !o.hasData:
 		return nil, nil
 	case o.data == "-":
-		return io.NopCloser(a.term.In), nil
+		return &requestBody{io.NopCloser(a.term.In), -1}, nil
 	case strings.HasPrefix(o.data, "@"):
 		f, err := os.Open(o.data[1:])
 		if err != nil {
 			return nil, fault.New(fault.Usage, "--data: %w", err).
 				WithHint("@FILE posts the content of a file; a body that begins with @ can come from standard input: --data -")
 		}
-		return f, nil
+		size := int64(-1)
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+		return &requestBody{f, size}, nil
 	default:
-		return io.NopCloser(strings.NewReader(o.data)), nil
+		return &requestBody{io.NopCloser(strings.NewReader(o.data)), int64(len(o.data))}, nil
 	}
 }
 
@@ -339,7 +349,7 @@ func (t *testRun) withoutPrivateRoot(reason error) {
 
 // serve runs the plan until the user ends it, or until its one request is
 // answered.
-func (t *testRun) serve(ctx context.Context, data io.Reader) error {
+func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 	opts := process.Options{WithoutPrivateRoot: t.withoutPrivateRoot}
 	if t.dir != nil {
 		opts.Hold = append(opts.Hold, t.dir.Lock())
@@ -413,9 +423,9 @@ func (t *testRun) stop(run engine.Run) {
 }
 
 // post posts the one request of --data.
-func (t *testRun) post(ctx context.Context, run engine.Run, data io.Reader) error {
+func (t *testRun) post(ctx context.Context, run engine.Run, data *requestBody) error {
 	url := localtest.PredictURL(run.Endpoint(), t.plan.Name)
-	return localtest.Post(ctx, url, t.plan.Gateway.Token, data, t.term.Out)
+	return localtest.Post(ctx, url, t.plan.Gateway.Token, data, data.size, t.term.Out)
 }
 
 // showService tells how the service is reached.

@@ -17,6 +17,9 @@ func Check(plan *runplan.Plan) (check.Report, error) {
 	if err := entryExists(plan.Processor); err != nil {
 		return check.Report{}, err
 	}
+	if err := executable(plan.Processor); err != nil {
+		return check.Report{}, err
+	}
 	report, err := check.SharedObject(plan.Processor.Entry, check.Options{
 		WorkDir:     plan.Processor.Dir,
 		LibraryPath: words(variable(plan, "LD_LIBRARY_PATH"), ":;"),

@@ -14,13 +14,18 @@ import (
 func PredictURL(endpoint, service string) string { return endpoint + "/api/predict/" + service }
 
 // Post sends one request to a service and copies the body of its answer to w,
-// byte for byte. Any status but 200 is an error of kind Answer, and nothing is
-// written then.
-func Post(ctx context.Context, url, token string, body io.Reader, w io.Writer) error {
+// byte for byte. size is the body's length in bytes, negative where it is not
+// known. Any status but 200 is an error of kind Answer, and nothing is written
+// then.
+func Post(ctx context.Context, url, token string, body io.Reader, size int64, w io.Writer) error {
+	if size == 0 {
+		body = http.NoBody
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
 	if err != nil {
 		return fault.New(fault.Failed, "post the request: %w", err)
 	}
+	req.ContentLength = size
 	if token != "" {
 		req.Header.Set("Authorization", token)
 	}

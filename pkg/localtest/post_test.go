@@ -46,7 +46,7 @@ func TestPost(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := Post(t.Context(), url, tt.token, strings.NewReader(tt.body), &out)
+			err := Post(t.Context(), url, tt.token, strings.NewReader(tt.body), int64(len(tt.body)), &out)
 			if tt.failure == "" {
 				if err != nil || out.String() != tt.want {
 					t.Errorf("%q, %v; want %q", out.String(), err, tt.want)
@@ -61,13 +61,17 @@ func TestPost(t *testing.T) {
 			}
 		})
 	}
+	var out bytes.Buffer
+	if err := Post(t.Context(), url, "secret", strings.NewReader("unknown length"), -1, &out); err != nil || out.String() != "unknown length" {
+		t.Errorf("a body of unknown length: %q, %v", out.String(), err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Post(ctx, url, "", strings.NewReader(""), io.Discard); fault.KindOf(err) != fault.Interrupted {
+	if err := Post(ctx, url, "", strings.NewReader(""), 0, io.Discard); fault.KindOf(err) != fault.Interrupted {
 		t.Errorf("interrupted: %v", err)
 	}
 	server.Close()
-	if err := Post(t.Context(), url, "", strings.NewReader(""), io.Discard); fault.KindOf(err) != fault.Answer {
+	if err := Post(t.Context(), url, "", strings.NewReader(""), 0, io.Discard); fault.KindOf(err) != fault.Answer {
 		t.Errorf("nobody there: %v", err)
 	}
 }

@@ -104,7 +104,7 @@ func (e *processEngine) start(ctx context.Context, executable string, dir *rundi
 	serve := []string{"serve", "--events", "json", "--lifeline", "--runtime-dir", dir.Path(), "--plan-fd", "3"}
 	if !e.opts.ShareRoot {
 		c := newCommand(ctx, executable, serve, plan, append([]*os.File{dir.Lock()}, e.opts.Hold...))
-		err := c.startPrivate(ctx, plan.Workspace, filepath.Join(dir.Path(), "root"))
+		err := c.startPrivate(ctx, plan.Workspace)
 		if err == nil {
 			return follow(c, dir), nil
 		}

@@ -14,11 +14,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/openeas/eascmd/internal/cgroup"
@@ -54,7 +56,7 @@ func serve(args []string) int {
 	root := flags.String("private-root", "", "")
 	flags.Parse(args)
 	if *root != "" {
-		if err := EnterPrivateRoot(*root); err != nil {
+		if err := EnterPrivateRoot(*root, *dir); err != nil {
 			return 1
 		}
 	}
@@ -183,8 +185,8 @@ func tryPrivateRoot(t *testing.T) error {
 		return errors.New("Linux")
 	}
 	base(t)
-	c := newCommand(t.Context(), os.Args[0], []string{"serve", "--plan-fd", "3"}, &runplan.Plan{}, nil)
-	err := c.startPrivate(t.Context(), t.TempDir(), filepath.Join(t.TempDir(), "root"))
+	c := newCommand(t.Context(), os.Args[0], []string{"serve", "--plan-fd", "3", "--runtime-dir", t.TempDir()}, &runplan.Plan{}, nil)
+	err := c.startPrivate(t.Context(), t.TempDir())
 	c.abandon()
 	return err
 }
@@ -294,6 +296,106 @@ func TestTokenIsNotShown(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestPrivateRootAsUser looks, as a user without privileges, at what a worker
+// in a private root sees and may do.
+func TestPrivateRootAsUser(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("missing: Linux")
+	}
+	state, err := os.MkdirTemp("/tmp", "eng")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(state)
+	workspace := filepath.Join(state, "work: space")
+	if err := os.Mkdir(workspace, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const script = `grep CapEff: /proc/self/status
+grep CapInh: /proc/self/status
+test -e /eas/workspace/mark && test -e /home/admin/docker_ml/workspace/mark && echo workspace
+test "$(ls -d /usr /tmp /proc/self /dev/null)" && echo root
+id -u
+sleep 600`
+	plan := &runplan.Plan{
+		Version: runplan.Version, Name: "looker", Language: "cpp", Workspace: workspace,
+		Processor: runplan.Processor{Dir: workspace},
+		Worker:    runplan.Worker{Command: []string{"/bin/sh", "-c", script}, Count: 1, Threads: 1},
+		Gateway:   runplan.Gateway{Host: "127.0.0.1", KeepAliveMS: 5000, BodyLimit: 1, BodyMemory: 1},
+	}
+	var text bytes.Buffer
+	if err := plan.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(state, "program")
+	copyProgram(t, program)
+	if err := os.WriteFile(filepath.Join(workspace, "mark"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "start")
+	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+state)
+	cmd.Stdin, cmd.Stderr, cmd.Dir = &text, os.Stderr, "/"
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = 65534
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		for _, path := range []string{state, workspace} {
+			if err := os.Chown(path, 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chmod(state, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	last := fmt.Sprint(uid)
+	var got []string
+	if err := child.Read(events, func(e event.Event) {
+		if e.Type != event.Log {
+			return
+		}
+		got = append(got, e.Message)
+		if e.Message == last {
+			cmd.Process.Kill()
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+	cmd.Wait()
+	eventually(t, func() []string { return processesWith(t, "XDG_RUNTIME_DIR="+state) })
+	none := "0000000000000000"
+	want := []string{"CapEff:\t" + none, "CapInh:\t" + none, "workspace", "root", last}
+	if cmp.Equal(slices.DeleteFunc(slices.Clone(want), func(s string) bool { return s == "workspace" }), got) {
+		t.Skip("missing: user namespaces for everybody")
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("the worker sees (-want +got):\n%s", d)
+	}
+}
+
+// copyProgram copies this program to where every user may execute it.
+func copyProgram(t *testing.T, path string) {
+	t.Helper()
+	source, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestReachable(t *testing.T) {

@@ -26,13 +26,12 @@ var workspacePaths = [...]string{"/eas/workspace", "/home/admin/docker_ml/worksp
 
 // startPrivate starts the program in a mount namespace of its own, in which it
 // builds a root with these paths before it does anything else; see
-// EnterPrivateRoot. mountPoint is where it may make a directory for that; it is
-// in the run's own directory.
+// EnterPrivateRoot.
 //
 // Root needs nothing more for it. Everybody else needs a user namespace too, in
 // which all that matters stays as it is: the user and the group are mapped to
 // themselves, and the program gives the one capability back before it begins.
-func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string) error {
+func (c *command) startPrivate(ctx context.Context, workspace string) error {
 	if c.opened != nil {
 		return c.opened
 	}
@@ -46,7 +45,7 @@ func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string
 	const firstExtra = 3 // ExtraFiles begin after standard error
 	statusFD := firstExtra + len(c.ExtraFiles)
 	c.ExtraFiles = append(c.ExtraFiles, theirStatus)
-	c.Args = append(c.Args, privateRootFlag, fmt.Sprintf("%d:%s:%s", statusFD, mountPoint, workspace))
+	c.Args = append(c.Args, privateRootFlag, fmt.Sprintf("%d:%s", statusFD, workspace))
 	c.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
 		c.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
@@ -75,18 +74,18 @@ func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string
 // EnterPrivateRoot is the first thing that the program of an engine does in
 // its fresh mount namespace: it gives itself a root in which the absolute
 // workspace paths of EAS lead to the workspace. spec is the value of the flag
-// that the engine passed.
+// that the engine passed; runtimeDir is the run's own directory, in which the
+// new root gets its mount point.
 //
 // The real root is not touched: the new one is a file system in memory on
 // which every entry of the old one is mounted again.
 //
 // A user other than root has a capability for it. It is given up by executing
 // the program once more, without the flag: then the call does not return.
-func EnterPrivateRoot(spec string) error {
-	fd, rest, _ := strings.Cut(spec, ":")
-	mountPoint, workspace, ok := strings.Cut(rest, ":")
+func EnterPrivateRoot(spec, runtimeDir string) error {
+	fd, workspace, _ := strings.Cut(spec, ":")
 	statusFD, err := strconv.Atoi(fd)
-	if err != nil || !ok {
+	if err != nil || workspace == "" || runtimeDir == "" {
 		return fault.New(fault.Usage, "%s %s is for engines only", privateRootFlag, spec)
 	}
 	// Capabilities belong to threads, and the one that executes the program
@@ -95,7 +94,7 @@ func EnterPrivateRoot(spec string) error {
 	defer runtime.UnlockOSThread()
 	unix.CloseOnExec(statusFD)
 	defer unix.Close(statusFD)
-	err = buildRoot(workspace, mountPoint)
+	err = buildRoot(workspace, filepath.Join(runtimeDir, "root"))
 	if err == nil && os.Getuid() != 0 {
 		if err = dropCapability(); err == nil {
 			err = executeAgain()

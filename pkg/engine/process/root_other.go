@@ -8,12 +8,12 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 )
 
-func (c *command) startPrivate(ctx context.Context, workspace, mountPoint string) error {
+func (c *command) startPrivate(ctx context.Context, workspace string) error {
 	return errNoPrivateRoot
 }
 
 // EnterPrivateRoot fails: mount namespaces are Linux's.
-func EnterPrivateRoot(spec string) error {
+func EnterPrivateRoot(spec, runtimeDir string) error {
 	return errNoPrivateRoot
 }
 
