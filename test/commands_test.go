@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"service": keepService,
 	"http":    request,
 	"port":    freePort,
+	"files":   serveFiles,
 }
 
 // status runs a program and checks its exit status:
@@ -332,6 +334,43 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 		l.Close()
 	}
 	ts.Setenv(args[len(args)-1], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// serveFiles serves a directory over HTTP until the script ends. It sets NAME to
+// the address and writes every request that it answers into LOG:
+//
+//	files NAME DIRECTORY LOG
+func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: files NAME DIRECTORY LOG")
+	}
+	log, err := os.Create(ts.MkAbs(args[2]))
+	ts.Check(err)
+	files := http.FileServer(http.Dir(ts.MkAbs(args[1])))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		recorder := statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		if info, err := os.Stat(filepath.Join(ts.MkAbs(args[1]), filepath.FromSlash(r.URL.Path))); err == nil {
+			w.Header().Set("ETag", fmt.Sprintf(`"%x"`, info.ModTime().UnixNano()))
+		}
+		files.ServeHTTP(&recorder, r)
+		fmt.Fprintln(log, r.Method, r.URL.Path, recorder.status)
+	}))
+	ts.Defer(func() {
+		server.Close()
+		log.Close()
+	})
+	ts.Setenv(args[0], server.URL)
+}
+
+// statusRecorder remembers the status of an answer.
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *statusRecorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
 }
 
 // output collects what a program prints while others read it.
