@@ -21,7 +21,12 @@ import (
 	"github.com/openeas/eascmd/pkg/serving/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp ends its own housekeeping a while after the server.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
 
 func TestWriteAndRead(t *testing.T) {
 	var stream bytes.Buffer
