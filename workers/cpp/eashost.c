@@ -116,7 +116,8 @@ struct partial {
 	uint64_t id;
 	uint8_t *data;
 	size_t size, cap;
-	bool failed; /* there was no memory for it; the rest is skipped */
+	bool cancelled;
+	bool failed; /* there was no memory for it */
 	struct partial *next;
 };
 
@@ -172,7 +173,7 @@ static struct {
 	uint8_t *buf;
 	size_t start, end;
 	struct partial *partials;
-	int npartials;
+	_Atomic int npartials; /* read by any thread that looks for the end of a drain */
 } in;
 
 /* The output. */
@@ -191,17 +192,6 @@ static struct {
 
 /* ---- the end ---------------------------------------------------------- */
 
-/* The gateway has gone, so nobody waits for anything: end at once, with all that
- * this worker started, whatever user code does. */
-static _Noreturn void gateway_gone(void)
-{
-	while (atomic_load(&host.leaving))
-		pause();
-	if (getpgrp() == getpid())
-		kill(0, SIGKILL);
-	_exit(EXIT_GONE);
-}
-
 static _Noreturn void protocol_error(const char *format, ...)
 {
 	va_list args;
@@ -214,7 +204,8 @@ static _Noreturn void protocol_error(const char *format, ...)
 	_exit(EXIT_PROTOCOL);
 }
 
-static int leave_status;
+static _Atomic int leave_status;
+static __thread bool this_thread_leaves;
 
 static void leave_now(int sig)
 {
@@ -225,12 +216,11 @@ static void leave_now(int sig)
 /* Ends the process after the output of stdio. Destructors of the processor do not
  * run: they race with its threads, and a crash in one would turn a clean end into
  * a death. An alarm ends it where a thread sits on the lock of a stream. */
-static _Noreturn void leave(int status)
+static _Noreturn void leave(void)
 {
 	struct sigaction sa;
 	sigset_t set;
 
-	leave_status = status;
 	memset(&sa, 0, sizeof sa);
 	sa.sa_handler = leave_now;
 	sigaction(SIGALRM, &sa, NULL);
@@ -240,9 +230,34 @@ static _Noreturn void leave(int status)
 	alarm(LEAVE_SECONDS);
 	fflush(NULL);
 #if SANITIZED
-	exit(status); /* the sanitizers report at exit */
+	exit(leave_status); /* the sanitizers report at exit */
 #endif
-	_exit(status);
+	_exit(leave_status);
+}
+
+/* The calling thread will end the process with leave(); until then the end of the
+ * connection, which the gateway may close first, is left to it. */
+static void will_leave(int status)
+{
+	leave_status = status;
+	this_thread_leaves = true;
+	atomic_store(&host.leaving, true);
+}
+
+/* The gateway has gone, so nobody waits for anything: end at once, with all that
+ * this worker started, whatever user code does. */
+static _Noreturn void gateway_gone(void)
+{
+	if (this_thread_leaves)
+		leave();
+	if (atomic_load(&host.leaving)) {
+		struct timespec t = {.tv_sec = LEAVE_SECONDS};
+		while (nanosleep(&t, &t) != 0 && errno == EINTR)
+			;
+	}
+	if (getpgrp() == getpid())
+		kill(0, SIGKILL);
+	_exit(EXIT_GONE);
 }
 
 /* ---- output ----------------------------------------------------------- */
@@ -451,9 +466,9 @@ static _Noreturn void fail(int state, const char *hint, const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	snprintf(number, sizeof number, "%d", state);
-	atomic_store(&host.leaving, true);
+	will_leave(EXIT_FAILED);
 	send_properties(FAILED, "state", number, "message", text, "hint", hint, NULL);
-	leave(EXIT_FAILED);
+	leave();
 }
 
 /* ---- crash record ----------------------------------------------------- */
@@ -913,8 +928,8 @@ static bool take_frame(struct frame *f)
 	return true;
 }
 
-/* Reads what has come. Returns false where nothing has and `flags` forbid waiting. */
-static bool read_more(int flags)
+/* Reads what has come, and waits for it unless `flags` forbid. */
+static void read_more(int flags)
 {
 	if (INPUT_SIZE - in.end < INPUT_SIZE / 2 && in.start > 0) {
 		memmove(in.buf, in.buf + in.start, in.end - in.start);
@@ -925,12 +940,12 @@ static bool read_more(int flags)
 		ssize_t n = recv(host.sock, in.buf + in.end, INPUT_SIZE - in.end, flags);
 		if (n > 0) {
 			in.end += (size_t)n;
-			return true;
+			return;
 		}
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return false;
+			return;
 		gateway_gone();
 	}
 }
@@ -944,20 +959,10 @@ static struct partial **find_partial(uint64_t id)
 	return p;
 }
 
-static void drop_partial(struct partial **p)
-{
-	struct partial *gone = *p;
-
-	*p = gone->next;
-	in.npartials--;
-	free(gone->data);
-	free(gone);
-}
-
 /* Adds a frame's payload to the message that it belongs to. */
 static void grow_partial(struct partial *p, const struct frame *f)
 {
-	if (p->failed)
+	if (p->failed || p->cancelled)
 		return;
 	if (f->length > MAX_MESSAGE - p->size)
 		protocol_error("request %llu is longer than %zu bytes", (unsigned long long)f->id, MAX_MESSAGE);
@@ -988,12 +993,14 @@ static void end_body(uint8_t *data, size_t n)
 	data[n + 1] = 0;
 }
 
-static void no_memory(uint64_t id)
+static void answer_no_memory(uint64_t id)
 {
 	static const char text[] = "out of memory for the request's body";
 
 	out_frame(RESPONSE, FLAG_EXCEPTION, 500, id, text, sizeof text - 1, false);
 }
+
+static void answer_cancelled(uint64_t id) { out_frame(RESPONSE, 0, 499, id, NULL, 0, false); }
 
 /* Takes a REQUEST frame. Returns true when it completes a request: then *r is filled,
  * its data in `scratch` where that is given and one frame was enough, else malloc'ed. */
@@ -1010,7 +1017,7 @@ static bool take_request(const struct frame *f, uint8_t *scratch, struct request
 		r->data = scratch ? scratch : malloc(r->size + 2);
 		r->owned = !scratch;
 		if (!r->data) {
-			no_memory(f->id);
+			answer_no_memory(f->id);
 			return false;
 		}
 		memcpy(r->data, f->payload, r->size);
@@ -1030,18 +1037,22 @@ static bool take_request(const struct frame *f, uint8_t *scratch, struct request
 	grow_partial(p, f);
 	if (more)
 		return false;
-	bool failed = p->failed;
-	r->data = p->data;
-	r->size = p->size;
-	r->owned = true;
-	p->data = NULL;
-	drop_partial(at);
-	if (failed) {
-		no_memory(f->id);
-		return false;
+	if (p->cancelled) {
+		answer_cancelled(f->id);
+	} else if (p->failed) {
+		answer_no_memory(f->id);
+	} else {
+		r->data = p->data;
+		r->size = p->size;
+		r->owned = true;
+		end_body(r->data, r->size);
+		p->data = NULL;
 	}
-	end_body(r->data, r->size);
-	return true;
+	*at = p->next;
+	free(p->data);
+	free(p);
+	in.npartials--;
+	return r->data != NULL;
 }
 
 /* The value of a property in a payload that ends with a zero byte. */
@@ -1100,16 +1111,19 @@ static void take_start(const struct frame *f)
 	pthread_cond_signal(&lead.started);
 }
 
-/* Drops a request that process() has not seen. Only one that waits here is worth the
- * look; lead.lock is held. */
+/* Drops a request that process() has not seen; lead.lock is held. Of one that is still
+ * coming the rest is skipped, and its answer follows the last frame. */
 static void cancel_locked(uint64_t id)
 {
-	struct partial **p = find_partial(id);
-	bool dropped = *p != NULL;
+	struct partial *p = *find_partial(id);
 
-	if (dropped)
-		drop_partial(p);
-	for (struct request **r = &lead.pending; !dropped && *r; r = &(*r)->next) {
+	if (p) {
+		p->cancelled = true;
+		free(p->data);
+		p->data = NULL;
+		return;
+	}
+	for (struct request **r = &lead.pending; *r; r = &(*r)->next) {
 		struct request *gone = *r;
 		if (gone->id != id)
 			continue;
@@ -1119,11 +1133,9 @@ static void cancel_locked(uint64_t id)
 		lead.npending--;
 		free(gone->data);
 		free(gone);
-		dropped = true;
-		break;
+		answer_cancelled(id);
+		return;
 	}
-	if (dropped)
-		out_frame(RESPONSE, 0, 499, id, NULL, 0, false);
 }
 
 /* Takes a frame that is no REQUEST; lead.lock is held. Answers are appended, not sent. */
@@ -1169,14 +1181,23 @@ static void take_other_locked(const struct frame *f)
 	}
 }
 
+/* REQUEST frames come after READY; after DRAIN only those of a request that had begun. */
+static void check_request_allowed(uint64_t id)
+{
+	int state = atomic_load_explicit(&host.state, memory_order_relaxed);
+
+	if (state != RUNNING && !(state == DRAINING && *find_partial(id)))
+		protocol_error("REQUEST %s", state < RUNNING ? "before READY" : "after DRAIN");
+}
+
 /* Whether a drain is complete; then it is the caller's duty to call finish() without
  * the lock. Before READY nothing is waited for. */
 static bool finished_locked(void)
 {
-	if (atomic_load(&host.state) != DRAINING || lead.active > 0 || lead.pending)
+	if (atomic_load(&host.state) != DRAINING || lead.active > 0 || lead.pending || atomic_load(&in.npartials) > 0)
 		return false;
 	atomic_store(&host.state, FINISHED);
-	atomic_store(&host.leaving, true);
+	will_leave(0);
 	return true;
 }
 
@@ -1184,7 +1205,7 @@ static _Noreturn void finish(void)
 {
 	out_frame(DRAINED, 0, 0, 0, NULL, 0, false);
 	out_finish();
-	leave(0);
+	leave();
 }
 
 /* ---- calling the processor -------------------------------------------- */
@@ -1273,6 +1294,13 @@ static void serve_away(struct thread *me, struct request *r)
 	out_flush();
 }
 
+static void kick_control(void)
+{
+	uint64_t one = 1;
+
+	(void)!write(host.kick, &one, sizeof one);
+}
+
 /* The end of serving a request without the lead. */
 static void came_back(void)
 {
@@ -1306,11 +1334,34 @@ static bool pass_lead(struct thread *me)
 	return next != NULL;
 }
 
-static void kick_control(void)
-{
-	uint64_t one = 1;
 
-	(void)!write(host.kick, &one, sizeof one);
+/* Takes a frame of a request that had begun before DRAIN. Where it completes the request
+ * the lead is given away, the request served, and true returned. */
+static bool take_last_request(struct thread *me, const struct frame *f)
+{
+	struct request r;
+
+	pthread_mutex_lock(&lead.lock);
+	bool complete = take_request(f, me->scratch, &r);
+	if (complete) {
+		lead.active++;
+		atomic_store(&me->place, AWAY);
+		if (lead.idle)
+			promote_locked(lead.idle);
+		else
+			atomic_store(&lead.leader, NULL);
+	}
+	bool done = finished_locked();
+	pthread_mutex_unlock(&lead.lock);
+	if (done)
+		finish();
+	out_flush();
+	if (!complete)
+		return false;
+	kick_control(); /* it may lead now */
+	serve_away(me, &r);
+	came_back();
+	return true;
 }
 
 /* Reads and serves requests until the lead has gone to another thread. */
@@ -1339,8 +1390,12 @@ static void run_lead(struct thread *me)
 			out_flush();
 			continue;
 		}
-		if (atomic_load_explicit(&host.state, memory_order_relaxed) != RUNNING)
-			protocol_error("REQUEST at the wrong time");
+		check_request_allowed(f.id);
+		if (atomic_load_explicit(&host.state, memory_order_relaxed) == DRAINING) {
+			if (take_last_request(me, &f))
+				return;
+			continue;
+		}
 		if (!take_request(&f, me->scratch, &r)) {
 			out_flush();
 			continue;
@@ -1437,10 +1492,12 @@ static bool control_take_locked(void)
 				return true;
 			continue;
 		}
-		if (atomic_load(&host.state) != RUNNING)
-			protocol_error("REQUEST at the wrong time");
-		if (!take_request(&f, NULL, &r))
+		check_request_allowed(f.id);
+		if (!take_request(&f, NULL, &r)) {
+			if (finished_locked())
+				return true;
 			continue;
+		}
 		if (lead.npending >= 2 * host.threads + EXTRA_REQUESTS)
 			protocol_error("more than %d requests wait", lead.npending);
 		struct request *p = malloc(sizeof *p);
@@ -1497,9 +1554,13 @@ static void *run_control(void *arg)
 			continue;
 		if (fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
 			gateway_gone();
-		if (fds[0].revents & POLLIN) {
+		if (n > 0) {
+			bool done = false;
 			pthread_mutex_lock(&lead.lock);
-			bool done = !atomic_load(&lead.leader) && read_more(MSG_DONTWAIT) && control_take_locked();
+			if (!atomic_load(&lead.leader)) {
+				read_more(MSG_DONTWAIT);
+				done = control_take_locked();
+			}
 			pthread_mutex_unlock(&lead.lock);
 			if (done)
 				finish();
@@ -1602,11 +1663,14 @@ static void volunteer_for_oom(void)
 
 static const char *load_hint(const char *error)
 {
+	/* glibc's words, then musl's */
 	static const struct {
 		const char *part, *hint;
 	} hints[] = {
 		{"cannot open shared object file", "put the missing library beside the processor and link with -Wl,-rpath,'$ORIGIN', or install it"},
+		{"Error loading shared library", "put the missing library beside the processor and link with -Wl,-rpath,'$ORIGIN', or install it"},
 		{"undefined symbol", "link the library that defines it, or add the missing source file"},
+		{"symbol not found", "link the library that defines it, or add the missing source file; a processor built for glibc does not run with musl"},
 		{"GLIBCXX_", "the processor was built with a newer compiler than this place has: build it here, or add -static-libstdc++"},
 		{"CXXABI_", "the processor was built with a newer compiler than this place has: build it here, or add -static-libstdc++"},
 		{"GLIBC_", "the processor was built on a newer system than this one: build it here or on an older one"},
@@ -1617,6 +1681,8 @@ static const char *load_hint(const char *error)
 		{"failed to map segment", "the file lies where programs may not run (noexec): move it"},
 	};
 
+	if (access(host.entry, F_OK) != 0)
+		return "check processor_entry: it is relative to the processor's directory";
 	for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
 		if (strstr(error, hints[i].part))
 			return hints[i].hint;

@@ -77,6 +77,7 @@ func compile(ctx context.Context, compiler, flags []string, output string) error
 	args := append(append([]string{}, compiler[1:]...), flags...)
 	args = append(args, "-o", output, "-x", "c", "-", "-ldl")
 	cmd := exec.CommandContext(ctx, compiler[0], args...)
+	cmd.WaitDelay = time.Second // for programs that the compiler has started
 	cmd.Stdin = strings.NewReader(workers.CPPHost)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	var said bytes.Buffer

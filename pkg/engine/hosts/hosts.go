@@ -43,7 +43,7 @@ func CPP(ctx context.Context, opts Options) (string, error) {
 		return "", fault.New(fault.Missing, "C and C++ processors are Linux programs, and this machine runs %s", runtime.GOOS).
 			WithHint("run the service in Docker: --engine docker")
 	}
-	name := cppName(runtime.GOOS, runtime.GOARCH)
+	name := CPPName(runtime.GOOS, runtime.GOARCH)
 	if path := prebuilt(name); path != "" {
 		return path, nil
 	}
@@ -63,9 +63,7 @@ func CPP(ctx context.Context, opts Options) (string, error) {
 
 // CPPName is the file name under which a release keeps the C host for a
 // platform, in the directory hosts/<goos>-<goarch> beside eascmd.
-func CPPName(goos, goarch string) string { return cppName(goos, goarch) }
-
-func cppName(goos, goarch string) string {
+func CPPName(goos, goarch string) string {
 	h := sha256.New()
 	for _, s := range [...]string{goos, goarch, strings.Join(cppFlags, " "), workers.CPPHost} {
 		io.WriteString(h, s)

@@ -440,6 +440,17 @@ func testDrain(t *testing.T, host Host) {
 	}
 	w.Expect(wire.Drained)
 	w.ExpectExit(0)
+
+	// A gateway that does not wait for the end of the drain.
+	for _, command := range []string{"sleep 50", "sleep 1000000"} {
+		w := Start(t, host, Options{Threads: 2})
+		for range 3 {
+			w.Request([]byte(command))
+		}
+		w.Send(wire.AppendFrame(nil, wire.Header{Type: wire.Drain}, nil))
+		w.Close()
+		w.Exit()
+	}
 }
 
 // CANCEL is advice, but each request has one answer.

@@ -25,6 +25,9 @@ import (
 // measure of speed: a machine under load must not fail the suite.
 const patience = 60 * time.Second
 
+// NoEntry, as Options.Entry, sends START with an empty entry.
+const NoEntry = "\x00"
+
 // Options say how a worker of the suite is started.
 type Options struct {
 	Threads     int // default 1
@@ -203,7 +206,11 @@ func (w *Worker) Greet() {
 func (w *Worker) SendStart(host Host, opts Options) {
 	w.tb.Helper()
 	entry, class, threads := host.Entry, host.MainClass, max(opts.Threads, 1)
-	if opts.Entry != "" {
+	switch opts.Entry {
+	case "":
+	case NoEntry:
+		entry = ""
+	default:
 		entry = opts.Entry
 	}
 	if opts.MainClass != "" {
