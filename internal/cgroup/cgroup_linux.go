@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -248,6 +249,39 @@ func Add(dir string, pid int) error {
 	return nil
 }
 
+// Join makes a process that the calling thread starts with attr a member of
+// the group from its birth. That is not only without a gap: moving a process
+// that runs makes the kernel wait for all CPUs, some 10 ms.
+//
+// The caller keeps its goroutine on its thread from before the call until the
+// process has been started, and calls done then. Where starting fails, it may
+// be for the sake of attr: start again without it and call Add.
+func Join(dir string, attr *syscall.SysProcAttr) (done func(), err error) {
+	if _, err := os.Stat(filepath.Join(dir, "memory.max")); err == nil {
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open control group %s: %w", dir, err)
+		}
+		attr.UseCgroupFD, attr.CgroupFD = true, fd
+		return func() { unix.Close(fd) }, nil
+	}
+	// Version 1 groups threads, and a process begins in the group of the thread
+	// that starts it. For memory the thread itself stays where its process is.
+	// The group was made below the process's own one, to which it goes back.
+	if err := joinThread(dir); err != nil {
+		return nil, err
+	}
+	return func() { joinThread(filepath.Dir(dir)) }, nil
+}
+
+func joinThread(dir string) error {
+	const self = "0"
+	if err := os.WriteFile(filepath.Join(dir, "tasks"), []byte(self), 0); err != nil {
+		return fmt.Errorf("join control group %s: %w", dir, err)
+	}
+	return nil
+}
+
 // OOMKills returns how many processes of the group the kernel has killed
 // because the group had used up its memory.
 func OOMKills(dir string) (int, error) {
@@ -311,8 +345,8 @@ func killAll(dir string) {
 		return
 	}
 	for _, word := range bytes.Fields(procs) {
-		// 0 stands for a process outside this process's view.
-		if pid, err := strconv.Atoi(string(word)); err == nil && pid > 0 {
+		// 0 stands for a process outside of this one's view.
+		if pid, err := strconv.Atoi(string(word)); err == nil && pid > 0 && pid != os.Getpid() {
 			unix.Kill(pid, unix.SIGKILL)
 		}
 	}

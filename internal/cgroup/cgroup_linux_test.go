@@ -5,7 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,6 +121,73 @@ func TestLimitIsKept(t *testing.T) {
 	if n, err := OOMKills(dir); n < 1 || err != nil {
 		t.Errorf("after: %d kills, %v; want at least 1", n, err)
 	}
+}
+
+func TestJoin(t *testing.T) {
+	dir := group(t, 32<<20)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread()
+		cmd := exec.Command("/bin/sh", "-c", `cat /proc/self/cgroup; x=$(head -c 200000000 /dev/zero | tr '\0' x); echo ${#x}`)
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+		done, err := Join(dir, cmd.SysProcAttr)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer done()
+		out, err := cmd.Output()
+		if !strings.Contains(string(out), "/"+filepath.Base(dir)+"\n") {
+			t.Errorf("born outside of the group:\n%s", out)
+		}
+		if err == nil {
+			t.Error("200 MB fitted into 32 MB")
+		}
+	}()
+	<-ended
+	if n, err := OOMKills(dir); n < 1 || err != nil {
+		t.Errorf("%d kills, %v; want at least 1", n, err)
+	}
+}
+
+// BenchmarkMember measures what it takes to start a process in a group.
+func BenchmarkMember(b *testing.B) {
+	dir, err := Create("eascmd-bench-"+strconv.Itoa(os.Getpid()), 64<<20, nil)
+	if err != nil {
+		b.Skip(err)
+	}
+	defer Remove(dir)
+	b.Run("Join", func(b *testing.B) {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			runtime.LockOSThread()
+			for b.Loop() {
+				cmd := exec.Command("/bin/true")
+				cmd.SysProcAttr = new(syscall.SysProcAttr)
+				done, err := Join(dir, cmd.SysProcAttr)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				cmd.Run()
+				done()
+			}
+		}()
+		<-ended
+	})
+	b.Run("Add", func(b *testing.B) {
+		for b.Loop() {
+			cmd := exec.Command("/bin/sleep", "10")
+			cmd.Start()
+			if err := Add(dir, cmd.Process.Pid); err != nil {
+				b.Error(err)
+			}
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
 }
 
 func TestRemoveEndsWhatRuns(t *testing.T) {

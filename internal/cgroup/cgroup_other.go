@@ -2,7 +2,10 @@
 
 package cgroup
 
-import "fmt"
+import (
+	"fmt"
+	"syscall"
+)
 
 // Create fails: control groups are Linux's.
 func Create(name string, limit int64, announce func(dir string) error) (string, error) {
@@ -11,6 +14,9 @@ func Create(name string, limit int64, announce func(dir string) error) (string, 
 
 // Add fails: control groups are Linux's.
 func Add(dir string, pid int) error { return ErrUnsupported }
+
+// Join fails: control groups are Linux's.
+func Join(dir string, attr *syscall.SysProcAttr) (done func(), err error) { return nil, ErrUnsupported }
 
 // OOMKills fails: control groups are Linux's.
 func OOMKills(dir string) (int, error) { return 0, ErrUnsupported }
