@@ -254,10 +254,12 @@ func Add(dir string, pid int) error {
 // that runs makes the kernel wait for all CPUs, some 10 ms.
 //
 // The caller keeps its goroutine on its thread from before the call until the
-// process has been started, and calls done then. Where starting fails, it may
-// be for the sake of attr: start again without it and call Add.
+// process has been started, and calls done then. Where Join fails, Add does.
 func Join(dir string, attr *syscall.SysProcAttr) (done func(), err error) {
 	if _, err := os.Stat(filepath.Join(dir, "memory.max")); err == nil {
+		if !clonesIntoGroups() {
+			return nil, fmt.Errorf("%w: Linux 5.7 is needed to start a process in a group", ErrUnsupported)
+		}
 		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open control group %s: %w", dir, err)
@@ -272,6 +274,17 @@ func Join(dir string, attr *syscall.SysProcAttr) (done func(), err error) {
 		return nil, err
 	}
 	return func() { joinThread(filepath.Dir(dir)) }, nil
+}
+
+// clonesIntoGroups reports whether the kernel is at least 5.7.
+func clonesIntoGroups() bool {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	var major, minor int
+	n, _ := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return n == 2 && (major > 5 || major == 5 && minor >= 7)
 }
 
 func joinThread(dir string) error {
