@@ -9,12 +9,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/openeas/eascmd/internal/cgroup"
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/serving/backtrace"
 	"github.com/openeas/eascmd/pkg/serving/event"
@@ -52,13 +52,6 @@ func startProcess(plan *runplan.Plan, id int, env []string, emit func(event.Even
 		return nil, err
 	}
 	p.crash = crash
-	command := plan.Worker.Command
-	p.cmd = exec.Command(command[0], command[1:]...)
-	p.cmd.Dir = plan.Processor.Dir
-	p.cmd.ExtraFiles = []*os.File{crash}
-	p.cmd.Env = append(env, "EASCMD_CRASH_FD=3")
-	p.cmd.SysProcAttr = workerAttributes()
-
 	var ours, theirs [2]*os.File
 	closeAll := func(files [2]*os.File) {
 		for _, f := range files {
@@ -75,9 +68,8 @@ func startProcess(plan *runplan.Plan, id int, env []string, emit func(event.Even
 			return nil, err
 		}
 	}
-	p.cmd.Stdout, p.cmd.Stderr = theirs[0], theirs[1]
-	p.ooms = oomKills(plan.Worker.Cgroup)
-	err = p.cmd.Start()
+	p.ooms, _ = cgroup.OOMKills(plan.Worker.Cgroup)
+	err = p.launch(append(env, "EASCMD_CRASH_FD=3"), theirs)
 	closeAll(theirs)
 	if err != nil {
 		closeAll(ours)
@@ -85,14 +77,47 @@ func startProcess(plan *runplan.Plan, id int, env []string, emit func(event.Even
 		return nil, err
 	}
 	p.pid = p.cmd.Process.Pid
-	confine(p.pid, plan.Worker.Cgroup, func(text string) {
-		emit(event.Event{Type: event.Warning, Worker: id, Message: text})
-	})
+	volunteer(p.pid)
 	p.output.Go(func() { p.follow("stdout", ours[0]) })
 	p.output.Go(func() { p.follow("stderr", ours[1]) })
 	go p.watchMemory()
 	go p.wait(ours)
 	return p, nil
+}
+
+// launch starts the host, in the control group where there is one. A worker
+// that the group does not take runs all the same, and that is told.
+func (p *process) launch(env []string, output [2]*os.File) error {
+	start := func(attr *syscall.SysProcAttr) error {
+		command := p.plan.Worker.Command
+		p.cmd = exec.Command(command[0], command[1:]...)
+		p.cmd.Dir = p.plan.Processor.Dir
+		p.cmd.ExtraFiles = []*os.File{p.crash}
+		p.cmd.Env = env
+		p.cmd.Stdout, p.cmd.Stderr = output[0], output[1]
+		p.cmd.SysProcAttr = attr
+		return p.cmd.Start()
+	}
+	group := p.plan.Worker.Cgroup
+	if group == "" {
+		return start(workerAttributes())
+	}
+	attr := workerAttributes()
+	done, err := cgroup.Join(group, attr)
+	if err == nil {
+		err = start(attr)
+		done()
+		if err == nil {
+			return nil
+		}
+	}
+	if err := start(workerAttributes()); err != nil {
+		return err
+	}
+	if err := cgroup.Add(group, p.cmd.Process.Pid); err != nil {
+		p.emit(event.Event{Type: event.Warning, Worker: p.id, Message: "the memory limit does not hold for this worker: " + err.Error()})
+	}
+	return nil
 }
 
 // crashFile makes the file that a crash is recorded in. It has no name, so
@@ -233,28 +258,11 @@ func (p *process) crashRecord() *backtrace.Record {
 }
 
 func (p *process) outOfMemory() bool {
-	return p.plan.Worker.Cgroup != "" && exitSignal(p.cmd.ProcessState) != "" && oomKills(p.plan.Worker.Cgroup) > p.ooms
-}
-
-// oomKills returns how many processes of a control group the kernel has killed
-// for want of memory, 0 where that cannot be read.
-func oomKills(cgroup string) int {
-	if cgroup == "" {
-		return 0
+	if p.plan.Worker.Cgroup == "" || exitSignal(p.cmd.ProcessState) == "" {
+		return false
 	}
-	for _, file := range [...]string{"memory.events", "memory.oom_control"} { // version 2, version 1
-		data, err := os.ReadFile(filepath.Join(cgroup, file))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(data)) {
-			if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
-				n, _ := strconv.Atoi(count)
-				return n
-			}
-		}
-	}
-	return 0
+	kills, err := cgroup.OOMKills(p.plan.Worker.Cgroup)
+	return err == nil && kills > p.ooms
 }
 
 // watchMemory warns of a worker that has outgrown its memory where no control

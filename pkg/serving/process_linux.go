@@ -29,17 +29,9 @@ func lockThread() func() {
 // that the gateway survives to explain.
 const workerOOMScore = 500
 
-// confine does to a process what must be done from outside.
-func confine(pid int, cgroup string, warn func(string)) {
-	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	// Failing is harmless: the process may be gone already.
-	os.WriteFile(filepath.Join(proc, "oom_score_adj"), []byte(strconv.Itoa(workerOOMScore)), 0)
-	if cgroup == "" {
-		return
-	}
-	if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
-		warn("the memory limit does not hold for this worker: " + err.Error())
-	}
+// volunteer sets the score. Failing is harmless: the process may be gone.
+func volunteer(pid int) {
+	os.WriteFile(filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj"), []byte(strconv.Itoa(workerOOMScore)), 0)
 }
 
 // residentMB is the resident memory of a process in megabytes, 0 where it

@@ -12,7 +12,7 @@ func workerAttributes() *syscall.SysProcAttr { return nil }
 
 func lockThread() func() { return func() {} }
 
-func confine(int, string, func(string)) {}
+func volunteer(int) {}
 
 func residentMB(int) int64 { return 0 }
 
