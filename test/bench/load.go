@@ -36,7 +36,7 @@ type load struct {
 
 type loadResult struct {
 	latencies []time.Duration // sorted
-	late      []time.Duration // sorted: by how much the load itself missed a time at which a connection was free
+	late      []time.Duration // sorted: by how much the load itself missed a time for which it was waiting
 	elapsed   time.Duration
 }
 
@@ -68,6 +68,7 @@ type generator struct {
 	fds       []unix.PollFd
 	idle      []int // connections, the one that has been idle longest first
 	sent      int
+	awaited   bool // the next request only waits for its time, a connection is free
 	latencies []time.Duration
 	late      []time.Duration
 }
@@ -153,16 +154,19 @@ func (g *generator) loop(ctx context.Context) error {
 func (g *generator) send() (time.Duration, error) {
 	const longest = time.Second // to look whether to stop
 	now := time.Since(g.start)
-	free := len(g.idle) == len(g.conns) || (len(g.idle) > 0 && g.interval > 0)
+	awaited := g.awaited
+	g.awaited = false
 	for g.sent < g.requests && len(g.idle) > 0 {
 		due := now
 		if g.interval > 0 {
 			if due = time.Duration(g.sent) * g.interval; due > now {
+				g.awaited = true
 				return min(due-now, longest), nil
 			}
 		}
-		if free {
+		if awaited {
 			g.late = append(g.late, now-due)
+			awaited = false
 		}
 		i := g.idle[0]
 		g.idle = append(g.idle[:0], g.idle[1:]...)
