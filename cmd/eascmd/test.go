@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -58,8 +59,8 @@ description's. A local directory is linked and never copied. On Linux the
 workspace is also at /eas/workspace and /home/admin/docker_ml/workspace where
 the system permits a private view of the file system.
 
-With --data one request is posted: the answer's body, and nothing else, goes to
-standard output.
+With --data one request is posted: the answer's body, whatever its status, and
+nothing else goes to standard output.
 
 Ctrl-C after the service was ready is its regular end, with exit status 0.`,
 		Example: `  eascmd test service.json
@@ -425,7 +426,26 @@ func (t *testRun) stop(run engine.Run) {
 // post posts the one request of --data.
 func (t *testRun) post(ctx context.Context, run engine.Run, data *requestBody) error {
 	url := localtest.PredictURL(run.Endpoint(), t.plan.Name)
-	return localtest.Post(ctx, url, t.plan.Gateway.Token, data, data.size, t.term.Out)
+	out := &lastByte{w: t.term.Out, last: '\n'}
+	err := localtest.Post(ctx, url, t.plan.Gateway.Token, data, data.size, out)
+	if t.term.OutTTY && t.term.ErrTTY && out.last != '\n' {
+		fmt.Fprintln(t.term.Err) // the answer itself stays as it is
+	}
+	return err
+}
+
+// lastByte remembers how what was written ended.
+type lastByte struct {
+	w    io.Writer
+	last byte
+}
+
+func (l *lastByte) Write(p []byte) (int, error) {
+	n, err := l.w.Write(p)
+	if n > 0 {
+		l.last = p[n-1]
+	}
+	return n, err
 }
 
 // showService tells how the service is reached.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/openeas/eascmd/internal/fault"
 )
@@ -14,9 +12,9 @@ import (
 func PredictURL(endpoint, service string) string { return endpoint + "/api/predict/" + service }
 
 // Post sends one request to a service and copies the body of its answer to w,
-// byte for byte. size is the body's length in bytes, negative where it is not
-// known. Any status but 200 is an error of kind Answer, and nothing is written
-// then.
+// byte for byte and whatever the status. size is the body's length in bytes,
+// negative where it is not known. Any status but 200, which is what the client
+// SDKs take for success, is an error of kind Answer.
 func Post(ctx context.Context, url, token string, body io.Reader, size int64, w io.Writer) error {
 	if size == 0 {
 		body = http.NoBody
@@ -40,36 +38,13 @@ func Post(ctx context.Context, url, token string, body io.Reader, size int64, w 
 		return fault.New(fault.Answer, "post the request: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxExcerpt+1))
-		err := fault.New(fault.Answer, "the request was answered %s%s", resp.Status, excerpt(answer))
-		return err.WithHint("%s", statusHint(resp.StatusCode))
-	}
 	if _, err := io.Copy(w, resp.Body); err != nil {
 		return fault.New(fault.Failed, "copy the answer: %w", err)
 	}
+	if resp.StatusCode != http.StatusOK {
+		return fault.New(fault.Answer, "the request was answered %s", resp.Status).WithHint("%s", statusHint(resp.StatusCode))
+	}
 	return nil
-}
-
-const maxExcerpt = 8 << 10
-
-// excerpt shows the beginning of an answer in an error.
-func excerpt(body []byte) string {
-	head, more := body, ""
-	if len(body) > maxExcerpt {
-		head, more = body[:maxExcerpt], "…"
-		// The cut may have gone through a character.
-		for cut := 0; cut < utf8.UTFMax-1 && !utf8.Valid(head); cut++ {
-			head = head[:len(head)-1]
-		}
-	}
-	switch {
-	case len(body) == 0:
-		return " with an empty body"
-	case !utf8.Valid(head):
-		return " with a binary body"
-	}
-	return ": " + strings.TrimRight(string(head), "\n") + more
 }
 
 // statusHint says what to do about a status that the gateway gives.
@@ -82,7 +57,7 @@ func statusHint(status int) string {
 	case http.StatusBadRequest:
 		return "the processor answers 400 by returning it, and for any status that is no HTTP status"
 	case http.StatusInternalServerError:
-		return "the processor's output above tells more"
+		return "the body of the answer says why"
 	default:
 		return ""
 	}
