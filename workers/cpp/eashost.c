@@ -26,6 +26,7 @@
 #define _GNU_SOURCE
 #endif
 #include <dlfcn.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -262,21 +263,13 @@ static _Noreturn void gateway_gone(void)
 
 /* ---- output ----------------------------------------------------------- */
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
 static void put_header(uint8_t *p, uint32_t length, int type, int flags, unsigned status, uint64_t id)
 {
-	put32(p, length);
-	p[4] = (uint8_t)type;
-	p[5] = (uint8_t)flags;
-	p[6] = (uint8_t)status;
-	p[7] = (uint8_t)(status >> 8);
-	put32(p + 8, (uint32_t)id);
-	put32(p + 12, (uint32_t)(id >> 32));
+	uint64_t first = htole64(length | (uint64_t)type << 32 | (uint64_t)flags << 40 | (uint64_t)status << 48);
+
+	id = htole64(id);
+	memcpy(p, &first, sizeof first);
+	memcpy(p + 8, &id, sizeof id);
 }
 
 static void send_all(struct iovec *iov, int n)
@@ -898,11 +891,6 @@ static int start_thread(void *(*run)(void *), void *arg)
 
 /* ---- input ------------------------------------------------------------ */
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* Takes the next frame from the buffer; false where it has not come whole. */
 static bool take_frame(struct frame *f)
 {
@@ -911,10 +899,12 @@ static bool take_frame(struct frame *f)
 
 	if (have < HEADER)
 		return false;
-	f->length = get32(p);
+	memcpy(&f->length, p, sizeof f->length);
+	f->length = le32toh(f->length);
 	f->type = p[4];
 	f->flags = p[5];
-	f->id = get32(p + 8) | (uint64_t)get32(p + 12) << 32;
+	memcpy(&f->id, p + 8, sizeof f->id);
+	f->id = le64toh(f->id);
 	f->payload = p + HEADER;
 	if (f->length > MAX_PAYLOAD)
 		protocol_error("a frame of %lu bytes, the limit is %d", (unsigned long)f->length, MAX_PAYLOAD);
@@ -1370,7 +1360,9 @@ static void run_lead(struct thread *me)
 	struct frame f;
 	struct request r;
 	struct answer a;
-	int64_t last = 0, batch = 0; /* when the last call ended; when the unsent batch began */
+	/* When the last call ended, which is when the next one begins unless a system call lies
+	 * between them; when the unsent batch began. */
+	int64_t last = 0, batch = 0;
 
 	for (;;) {
 		if (!take_frame(&f)) {
@@ -1388,6 +1380,7 @@ static void run_lead(struct thread *me)
 			if (done)
 				finish();
 			out_flush();
+			batch = last = 0;
 			continue;
 		}
 		check_request_allowed(f.id);
@@ -1398,6 +1391,7 @@ static void run_lead(struct thread *me)
 		}
 		if (!take_request(&f, me->scratch, &r)) {
 			out_flush();
+			batch = last = 0;
 			continue;
 		}
 
@@ -1434,7 +1428,7 @@ static void run_lead(struct thread *me)
 		}
 		if (slow || waiting >= FLUSH_BYTES || end - batch >= FLUSH_NS) {
 			out_flush();
-			batch = 0;
+			batch = last = 0;
 		}
 	}
 }
