@@ -168,8 +168,9 @@ func (r *Root) sweepLocked(name string) {
 
 // Dir is the directory of one run.
 type Dir struct {
-	path string
-	lock *os.File
+	path  string
+	lock  *os.File
+	group string // the run's control group, if it has one
 
 	closing sync.Once
 	err     error
@@ -185,20 +186,26 @@ func (d *Dir) Lock() *os.File { return d.lock }
 // NoteGroup records that the run is about to make a control group, so that it
 // is removed with the directory, whoever removes that.
 func (d *Dir) NoteGroup(group string) error {
+	d.group = group
 	return os.WriteFile(filepath.Join(d.path, groupNote), []byte(group), 0o600)
 }
 
-// Close removes the directory and the run's control group.
+// Close removes the directory and the run's control group. It is no fault if
+// somebody else has removed the directory before, a processor or whatever
+// cleans up old temporary files.
 func (d *Dir) Close() error {
 	d.closing.Do(func() {
 		defer d.lock.Close()
-		if note, err := os.ReadFile(filepath.Join(d.path, groupNote)); err == nil {
-			if d.err = cgroup.Remove(string(note)); d.err != nil {
+		if d.group != "" {
+			if d.err = cgroup.Remove(d.group); d.err != nil {
 				return
 			}
 		}
-		if d.err = removeAll(d.path); d.err == nil {
-			d.err = os.Remove(d.path + lockSuffix)
+		if d.err = removeAll(d.path); d.err != nil {
+			return
+		}
+		if err := os.Remove(d.path + lockSuffix); !errors.Is(err, fs.ErrNotExist) {
+			d.err = err
 		}
 	})
 	return d.err

@@ -65,6 +65,28 @@ func TestCloseRemoves(t *testing.T) {
 	}
 }
 
+func TestCloseWhenSomebodyElseRemoved(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	d, err := open(t, root).New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := cgroup.Create("eascmd-"+filepath.Base(d.Path()), 64<<20, d.NoteGroup)
+	if err != nil && !errors.Is(err, cgroup.ErrUnsupported) {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(root); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(group); group != "" && !errors.Is(err, fs.ErrNotExist) {
+		cgroup.Remove(group)
+		t.Errorf("control group %s: %v", group, err)
+	}
+}
+
 func TestSweep(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	r := open(t, root)
