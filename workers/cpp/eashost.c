@@ -40,6 +40,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -214,6 +215,16 @@ static void leave_now(int sig)
 	_exit(leave_status);
 }
 
+/* std::cout has a buffer of its own after sync_with_stdio(false). */
+static void flush_cout(void)
+{
+	void *cout = host.library ? dlsym(host.library, "_ZSt4cout") : NULL;
+	void *flush = cout ? dlsym(host.library, "_ZNSo5flushEv") : NULL;
+
+	if (flush)
+		((void *(*)(void *))(uintptr_t)flush)(cout);
+}
+
 /* Ends the process after the output of stdio. Destructors of the processor do not
  * run: they race with its threads, and a crash in one would turn a clean end into
  * a death. An alarm ends it where a thread sits on the lock of a stream. */
@@ -229,6 +240,7 @@ static _Noreturn void leave(void)
 	sigaddset(&set, SIGALRM);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	alarm(LEAVE_SECONDS);
+	flush_cout();
 	fflush(NULL);
 #if SANITIZED
 	exit(leave_status); /* the sanitizers report at exit */
@@ -822,6 +834,12 @@ static void crash_install(void)
 
 typedef int pthread_create_fn(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
+enum { ALT_STACK = 32 << 10, SMALL_STACK = 256 << 10 };
+
+#ifndef AT_MINSIGSTKSZ /* older C libraries do not know its name */
+#define AT_MINSIGSTKSZ 51
+#endif
+
 struct start {
 	void *(*run)(void *);
 	void *arg;
@@ -863,7 +881,8 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(v
 		pthread_attr_getstacksize(&defaults, &size);
 		pthread_attr_destroy(&defaults);
 	}
-	*start = (struct start){run, arg, size >= 256 << 10 ? 64 << 10 : size >= 96 << 10 ? 24 << 10 : 0};
+	/* The kernel's part depends on the CPU's registers; a small stack is left alone. */
+	*start = (struct start){run, arg, size >= SMALL_STACK ? ALT_STACK + getauxval(AT_MINSIGSTKSZ) : 0};
 	int err = create(thread, attr, thread_start, start);
 	if (err)
 		free(start);
@@ -1231,7 +1250,6 @@ static void call(struct thread *me, const struct request *r, struct answer *a)
 	a->size = 0;
 	atomic_store_explicit(&me->request, r->id, memory_order_relaxed);
 	int status = host.process(host.model, r->data, (int)r->size, &a->data, &a->size);
-	atomic_store_explicit(&me->request, 0, memory_order_relaxed);
 	a->status = status >= 0 && status < 65535 ? (unsigned)status : 65535;
 }
 
@@ -1246,9 +1264,17 @@ static size_t answer_exception(uint64_t id, const char *format, ...)
 	return out_frame(RESPONSE, FLAG_EXCEPTION, 500, id, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1, true);
 }
 
+/* A function of its own, so that its name stands in the backtrace when *output_data was
+ * not from malloc. */
+static __attribute__((noinline)) void free_output_data(struct answer *a)
+{
+	free(a->data);
+	a->data = NULL; /* and no tail call */
+}
+
 /* Answers a request, frees the answer and the request's body, and returns how much
  * output waits to be sent. */
-static size_t answer(struct request *r, struct answer *a)
+static size_t answer(struct thread *me, struct request *r, struct answer *a)
 {
 	const uint8_t *data = a->data;
 	size_t waiting;
@@ -1266,7 +1292,8 @@ static size_t answer(struct request *r, struct answer *a)
 		out_message(RESPONSE, 0, a->status, r->id, data, (size_t)a->size);
 		waiting = 0;
 	}
-	free(a->data);
+	free_output_data(a);
+	atomic_store_explicit(&me->request, 0, memory_order_relaxed);
 	if (r->owned)
 		free(r->data);
 	return waiting;
@@ -1280,7 +1307,7 @@ static void serve_away(struct thread *me, struct request *r)
 
 	call(me, r, &a);
 	note_duration(now_ns() - start);
-	answer(r, &a);
+	answer(me, r, &a);
 	out_flush();
 }
 
@@ -1420,7 +1447,7 @@ static void run_lead(struct thread *me)
 		int64_t end = now_ns();
 		note_duration(end - last);
 		last = end;
-		size_t waiting = answer(&r, &a);
+		size_t waiting = answer(me, &r, &a);
 		if (!leading) {
 			out_flush();
 			came_back();

@@ -17,6 +17,7 @@ import (
 func testNative(t *testing.T, host Host) {
 	t.Run("what process may return", func(t *testing.T) { testReturns(t, host) })
 	t.Run("input", func(t *testing.T) { testInput(t, host) })
+	t.Run("output at the end", func(t *testing.T) { testLastOutput(t, host) })
 	t.Run("forked children", func(t *testing.T) { testForked(t, host) })
 	if host.Sanitized {
 		t.Log("crash records are not tested: the sanitizer handles the signals")
@@ -25,6 +26,7 @@ func testNative(t *testing.T, host Host) {
 	t.Run("crash", func(t *testing.T) { testCrash(t, host) })
 	t.Run("crash while loading", func(t *testing.T) { testCrashWhileLoading(t, host) })
 	t.Run("crash after answers", func(t *testing.T) { testCrashAfterAnswers(t, host) })
+	t.Run("crash in free", func(t *testing.T) { testCrashInFree(t, host) })
 	t.Run("crash on several threads", func(t *testing.T) { testCrashTogether(t, host) })
 	t.Run("own handler", func(t *testing.T) { testOwnHandler(t, host) })
 }
@@ -60,6 +62,16 @@ func testInput(t *testing.T, host Host) {
 			t.Errorf("there is a zero behind an input of %d bytes", n+7)
 		}
 	}
+}
+
+// What the processor has written and not flushed is not lost in a drain.
+func testLastOutput(t *testing.T, host Host) {
+	w := Start(t, host, Options{})
+	w.Command("cout the last words")
+	w.Send(wire.AppendFrame(nil, wire.Header{Type: wire.Drain}, nil))
+	w.Expect(wire.Drained)
+	w.ExpectExit(0)
+	w.WaitOutput("stdout", "the last words")
 }
 
 // A child that the processor forks has neither the connection nor the crash record, so
@@ -285,6 +297,17 @@ func testCrashAfterAnswers(t *testing.T, host Host) {
 	}
 	if a, ok := <-second; ok {
 		t.Errorf("got %+v", a)
+	}
+}
+
+// An answer that is not from malloc: the record names the request that it belongs to, although
+// process has returned.
+func testCrashInFree(t *testing.T, host Host) {
+	w := Start(t, host, Options{})
+	id, _ := w.Request([]byte("static-output"))
+	w.Exit()
+	if got := w.record().one(t, "request"); got != strconv.FormatUint(id, 10) {
+		t.Errorf("the record says request %s, want %d", got, id)
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iostream>
 #include <mutex>
 #include <new>
 #include <stdexcept>
@@ -259,6 +260,12 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 		*output_size = input_size;
 		return 200;
 	}
+	if (what == "static-output") {
+		static char text[] = "not from malloc, and large enough to lie in the middle of the data";
+		*output_data = text;
+		*output_size = 3;
+		return 200;
+	}
 	if (what == "big")
 		return answer(std::string(static_cast<size_t>(atol(rest.c_str())), 'b'), output_data, output_size);
 	if (what == "alignment")
@@ -268,6 +275,11 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 	if (what == "print") {
 		printf("%s\n", rest.c_str());
 		return answer("printed", output_data, output_size);
+	}
+	if (what == "cout") { // without an end of line
+		std::ios::sync_with_stdio(false);
+		std::cout << rest;
+		return answer("written", output_data, output_size);
 	}
 	if (what == "env") {
 		const char *value = getenv(rest.c_str());
