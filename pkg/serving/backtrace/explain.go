@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +43,7 @@ type Explanation struct {
 
 	Frames []Frame // innermost first, the host's own at the end left out
 	More   int     // frames that the record does not hold
+	Outer  []Frame // the outermost ones, beyond those
 
 	Notes []string // what the user should know, such as what to compile with
 }
@@ -76,16 +78,18 @@ func (rec *Record) Explain(ctx context.Context, opts Options) *Explanation {
 	e.Cause = rec.cause(e.Signal)
 	e.Thread = rec.thread()
 
-	frames, notes, trap := rec.resolve(ctx)
+	frames, outer, notes, trap := rec.resolve(ctx)
 	host := opts.Host
 	if host == "" {
 		host = rec.executable()
 	}
-	e.Frames = withoutHost(frames, host)
-	if len(e.Frames) < len(frames) {
+	e.Frames = frames
+	if len(outer) > 0 {
+		e.Outer = withoutHost(outer, host)
+	} else if e.Frames = withoutHost(frames, host); len(e.Frames) < len(frames) {
 		e.More = 0
 	}
-	if f := ownFrame(e.Frames); f != nil {
+	if f := ownFrame(slices.Concat(e.Frames, e.Outer)); f != nil {
 		e.Where = f.where()
 		if f.File == "" && f.Object != "" && notes[f.Object] == "" {
 			notes[f.Object] = "no debug information: compile with -g to see files and lines"
@@ -100,7 +104,7 @@ func (rec *Record) Explain(ctx context.Context, opts Options) *Explanation {
 		e.Cause = "a place that is never to be reached: __builtin_trap, or a function without a return statement"
 	}
 	seen := map[string]bool{}
-	for _, f := range e.Frames {
+	for _, f := range slices.Concat(e.Frames, e.Outer) {
 		if note := notes[f.Object]; note != "" && !seen[f.Object] {
 			seen[f.Object] = true
 			e.Notes = append(e.Notes, filepath.Base(f.Object)+": "+note)
@@ -246,11 +250,12 @@ type want struct {
 // object, by path, that has something to be said about. trap says whether the
 // code at the innermost is an instruction that compilers end impossible paths
 // with.
-func (rec *Record) resolve(ctx context.Context) (frames []Frame, notes map[string]string, trap bool) {
-	pcs := rec.Frames
-	if len(pcs) == 0 && rec.PC != 0 {
-		pcs = []uint64{rec.PC}
+func (rec *Record) resolve(ctx context.Context) (frames, outer []Frame, notes map[string]string, trap bool) {
+	inner := rec.Frames
+	if len(inner) == 0 && rec.PC != 0 {
+		inner = []uint64{rec.PC}
 	}
+	pcs := slices.Concat(inner, rec.Outer)
 	objects := map[string]*object{}
 	notes = map[string]string{}
 	defer func() {
@@ -333,14 +338,17 @@ func (rec *Record) resolve(ctx context.Context) (frames []Frame, notes map[strin
 	}
 
 	for i, f := range raw {
-		loc := found[i]
-		if loc == nil {
-			frames = append(frames, f)
-			continue
+		calls := []Frame{f}
+		if found[i] != nil {
+			calls = expand(f, found[i], lookups[i])
 		}
-		frames = append(frames, expand(f, loc, lookups[i])...)
+		if i < len(inner) {
+			frames = append(frames, calls...)
+		} else {
+			outer = append(outer, calls...)
+		}
 	}
-	return frames, notes, trap
+	return frames, outer, notes, trap
 }
 
 // expand makes the frames of one address, one for each function inlined there.

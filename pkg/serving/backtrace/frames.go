@@ -154,28 +154,92 @@ func (e *Explanation) String() string {
 	if e.Thread != "" {
 		b.WriteString("\n" + e.Thread)
 	}
-	for i := 0; i < len(e.Frames); {
-		period, times := repetition(e.Frames[i:])
-		for range period {
-			fmt.Fprintf(&b, "\n  #%d %s", i, e.Frames[i].String())
-			i++
-		}
-		if times > 1 {
-			i += period * (times - 1)
-			what := "this frame"
-			if period > 1 {
-				what = fmt.Sprintf("these %d frames", period)
-			}
-			fmt.Fprintf(&b, "\n     … %s repeated %d times", what, times)
-		}
-	}
-	if e.More > 0 {
-		fmt.Fprintf(&b, "\n     … %d more frames", e.More)
-	}
+	e.writeFrames(&b)
 	for _, note := range e.Notes {
 		b.WriteString("\nnote: " + note)
 	}
 	return b.String()
+}
+
+// writeFrames writes the backtrace. Recursion is written once, with how often
+// it comes; where the record's gap lies in it, the gap counts too.
+func (e *Explanation) writeFrames(b *strings.Builder) {
+	number, outer, more := 0, e.Outer, e.More
+	write := func(frames []Frame, gapFollows bool) {
+		for i := 0; i < len(frames); {
+			period, times := repetition(frames[i:])
+			for _, f := range frames[i : i+period] {
+				fmt.Fprintf(b, "\n  #%d %s", number, f.String())
+				number++
+			}
+			part := frames[i : i+period]
+			i += period * times
+			number += period * (times - 1)
+			if times == 1 {
+				continue
+			}
+			about := ""
+			if gapFollows && len(frames)-i < period && continues(part, frames[i:]) {
+				// The recursion reaches the gap: take it, and what goes on
+				// in the same way behind it, as more of the same.
+				calls := more + physical(frames[i:])
+				i = len(frames)
+				n := 0
+				for n < len(outer) && anyAlike(&outer[n], part) {
+					n++
+				}
+				calls += physical(outer[:n])
+				outer, more = outer[n:], 0
+				times += calls / max(physical(part), 1)
+				number += period * (calls / max(physical(part), 1))
+				if period > 1 {
+					about = "about "
+				}
+			}
+			what := "this frame"
+			if period > 1 {
+				what = fmt.Sprintf("these %d frames", period)
+			}
+			fmt.Fprintf(b, "\n     … %s repeated %s%d times", what, about, times)
+		}
+	}
+	write(e.Frames, e.More > 0 && len(outer) > 0)
+	if more > 0 {
+		fmt.Fprintf(b, "\n     … %d more frames", more)
+		number += more
+	}
+	write(outer, false)
+}
+
+// physical counts the calls that have a place on the stack: an inlined one has
+// none of its own.
+func physical(frames []Frame) int {
+	n := 0
+	for i := range frames {
+		if !frames[i].Inlined {
+			n++
+		}
+	}
+	return n
+}
+
+// continues says whether rest begins as part does.
+func continues(part, rest []Frame) bool {
+	for i := range rest {
+		if !alike(&rest[i], &part[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func anyAlike(f *Frame, frames []Frame) bool {
+	for i := range frames {
+		if alike(f, &frames[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxPeriod is the longest chain of functions calling each other that is

@@ -55,6 +55,7 @@ type Record struct {
 	Maps       []Mapping
 	Frames     []uint64 // PC first, then return addresses, innermost first
 	FramesMore int      // frames that the host left out
+	Outer      []uint64 // the outermost ones, beyond those left out
 
 	Complete bool // whether the record has its last line
 }
@@ -167,7 +168,12 @@ func (rec *Record) parseLine(line string) {
 		}
 	case "frame":
 		var pc uint64
-		if setHex(&pc, rest) && len(rec.Frames) < maxFrames {
+		if !setHex(&pc, rest) || len(rec.Frames)+len(rec.Outer) >= maxFrames {
+			break
+		}
+		if rec.FramesMore > 0 {
+			rec.Outer = append(rec.Outer, pc)
+		} else {
 			rec.Frames = append(rec.Frames, pc)
 		}
 	case "frames-more":
