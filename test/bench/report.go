@@ -106,11 +106,13 @@ func (f *figures) latencyRows() []row {
 	}
 	load := fmt.Sprintf(" at half load (%s req/s)", count(l.RequestsPerSecond))
 	line := func(what, goal string, ours, peer []float64) row {
+		deviating := func(values []float64) string {
+			return fmt.Sprintf("%.2f ± %.2f ms", median(values), spread(values)/2)
+		}
 		return row{
 			what: what + load, goal: goal,
-			measured: ms(median(ours)),
-			peer:     fmt.Sprintf("nginx: %s (± %s)", ms(median(peer)), ms(spread(peer)/2)),
-			ratio:    fmt.Sprintf("%+.2f ms", median(ours)-median(peer)),
+			measured: deviating(ours), peer: "nginx: " + deviating(peer),
+			ratio: fmt.Sprintf("%+.2f ms", median(ours)-median(peer)),
 		}
 	}
 	half := line("p50", noGoal, p50s(l.Eascmd), p50s(l.Nginx))
