@@ -168,7 +168,7 @@ func (p *parser) integer(n *node, off int, f reflect.StructField, path string) (
 	case kind == notNumber && s == "":
 		p.add(Error, off, path, "write a whole number or remove the field", "is empty")
 	case kind == notNumber:
-		p.notNumber(n, s, off, path)
+		p.notNumber(n, s, off, f.Tag.Get("unit"), path)
 	case kind == fraction:
 		p.add(Error, off, path, "write a whole number", "is %s, which has a fraction", brief(n))
 	case kind == huge || i < least || i > most:
@@ -178,23 +178,6 @@ func (p *parser) integer(n *node, off int, f reflect.StructField, path string) (
 		return i, true
 	}
 	return 0, false
-}
-
-// notNumber reports text where a number should be. A unit is the usual reason.
-func (p *parser) notNumber(n *node, s string, off int, path string) {
-	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ% ")
-	if v, err := strconv.ParseInt(digits, 10, 32); err == nil {
-		fix := "write " + strconv.FormatInt(v, 10)
-		if path == "metadata.memory" {
-			if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(s[len(digits):])), "G") {
-				v *= 1000
-			}
-			fix = "write the megabytes, " + strconv.FormatInt(v, 10)
-		}
-		p.add(Error, off, path, fix, "is %s; the number goes without a unit", brief(n))
-		return
-	}
-	p.add(Error, off, path, "write a whole number", "is %s, not a number", brief(n))
 }
 
 // numberKind is what parseInteger found.

@@ -4,15 +4,15 @@ package service
 type Metadata struct {
 	Instance *int  `json:"instance" jsonschema_description:"Number of instances. Required to deploy; 0 stops the service."`
 	CPU      int   `json:"cpu" jsonschema:"minimum=1" jsonschema_description:"CPU cores of an instance."`
-	Memory   int64 `json:"memory" jsonschema:"minimum=1" jsonschema_description:"Memory of an instance in MB, a number without a unit: 2000 is 2 GB."`
+	Memory   int64 `json:"memory" unit:"MB" jsonschema:"minimum=1" jsonschema_description:"Memory of an instance in MB, a number without a unit: 2000 is 2 GB."`
 
 	GPU               int    `json:"gpu" jsonschema:"default=0" jsonschema_description:"GPUs of an instance."`
-	GPUMemory         int    `json:"gpu_memory" jsonschema_description:"Share of a GPU in GB of its memory; needs a resource group or quota."`
+	GPUMemory         int    `json:"gpu_memory" unit:"GB" jsonschema_description:"Share of a GPU in GB of its memory; needs a resource group or quota."`
 	GPUCorePercentage int    `json:"gpu_core_percentage" jsonschema:"maximum=100" jsonschema_description:"Share of a GPU's cores in percent, together with gpu_memory."`
 	QoS               string `json:"qos" jsonschema:"example=BestEffort" jsonschema_description:"BestEffort lets instances share CPUs."`
 	CUDA              string `json:"cuda" jsonschema:"example=10.1,example=11.2" jsonschema_description:"CUDA version mounted at /usr/local/cuda."`
 	RDMA              bool   `json:"rdma" jsonschema:"default=false" jsonschema_description:"Whether instances get RDMA."`
-	SHMSize           int    `json:"shm_size" jsonschema_description:"Size of /dev/shm in GB."`
+	SHMSize           int    `json:"shm_size" unit:"GB" jsonschema_description:"Size of /dev/shm in GB."`
 	Disk              string `json:"disk" jsonschema:"example=40Gi" jsonschema_description:"Size of the system disk with its unit."`
 
 	Resource    string `json:"resource" jsonschema_description:"Id of a dedicated resource group (eas-r-…). Without one the public pool is used."`
@@ -36,7 +36,7 @@ type Metadata struct {
 
 // EAS holds the settings under metadata.eas.
 type EAS struct {
-	TerminationGracePeriod int64    `json:"termination_grace_period" jsonschema:"default=30" jsonschema_description:"Time in seconds that an instance has to end by itself."`
+	TerminationGracePeriod int64    `json:"termination_grace_period" unit:"s" jsonschema:"default=30" jsonschema_description:"Time in seconds that an instance has to end by itself."`
 	Handlers               Handlers `json:"handlers" jsonschema_description:"What the platform does about failures."`
 }
 
@@ -63,7 +63,7 @@ type Spread struct {
 
 // RPC says how a service serves requests. Times are in milliseconds.
 type RPC struct {
-	KeepAlive     int64 `json:"keepalive" jsonschema:"minimum=1,default=5000" jsonschema_description:"Longest time in milliseconds that a request may take; then it is answered 408 and the connection is closed."`
+	KeepAlive     int64 `json:"keepalive" unit:"ms" jsonschema:"minimum=1,default=5000" jsonschema_description:"Longest time in milliseconds that a request may take; then it is answered 408 and the connection is closed."`
 	MaxQueueSize  *int  `json:"max_queue_size" jsonschema:"default=64" jsonschema_description:"Requests that may wait; one more is answered 450 and the connection is closed."`
 	RateLimit     int   `json:"rate_limit" jsonschema:"default=0" jsonschema_description:"Requests a second for one instance; more are answered 429. 0 is no limit."`
 	WorkerThreads int   `json:"worker_threads" jsonschema:"minimum=1,maximum=4096,default=5" jsonschema_description:"Threads that call the processor at the same time. Python processors set theirs in the program."`
@@ -72,7 +72,7 @@ type RPC struct {
 
 	Batching        bool  `json:"batching" jsonschema:"default=false" jsonschema_description:"Whether requests are put together for the processor; built-in processors only."`
 	MaxBatchSize    int   `json:"max_batch_size" jsonschema:"minimum=1,default=16" jsonschema_description:"Most requests of one batch."`
-	MaxBatchTimeout int64 `json:"max_batch_timeout" jsonschema:"default=50" jsonschema_description:"Longest time in milliseconds that a batch is waited for."`
+	MaxBatchTimeout int64 `json:"max_batch_timeout" unit:"ms" jsonschema:"default=50" jsonschema_description:"Longest time in milliseconds that a batch is waited for."`
 
 	EnableJemalloc bool   `json:"enable_jemalloc" jsonschema:"default=false" jsonschema_description:"Whether the processor's memory comes from jemalloc."`
 	Decompressor   string `json:"decompressor" jsonschema:"example=gzip,example=zlib,example=lz4,example=zstd,example=snappy" jsonschema_description:"How request bodies are unpacked before the processor gets them."`
