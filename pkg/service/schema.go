@@ -61,8 +61,26 @@ func (l loosener) object(s *jsonschema.Schema, t reflect.Type) {
 		f := t.Field(i)
 		if p, ok := s.Properties.Get(nameOf(f)); ok {
 			l.value(p, elem(f.Type), f.Tag.Get("form"))
+			s.Properties.Set(nameOf(f), orNull(p))
 		}
 	}
+}
+
+// orNull makes the schema of a field accept null, which stands for a field that
+// is not given.
+func orNull(s *jsonschema.Schema) *jsonschema.Schema {
+	null := &jsonschema.Schema{Type: "null"}
+	switch {
+	case len(s.Enum) > 0:
+		s.Type, s.Enum = "", append(s.Enum, nil)
+	case len(s.AnyOf) > 0:
+		s.AnyOf = append(s.AnyOf, null)
+	case s.Ref != "" || s.Type != "":
+		value := *s
+		value.Description = ""
+		return &jsonschema.Schema{Description: s.Description, AnyOf: []*jsonschema.Schema{&value, null}}
+	}
+	return s
 }
 
 // value loosens s, the schema of a value of type t.
@@ -171,7 +189,7 @@ func refTo(path string) *jsonschema.Schema {
 
 // addRules adds the rules that reach over more than one field.
 func addRules(root *jsonschema.Schema) {
-	required := func(names ...string) *jsonschema.Schema { return &jsonschema.Schema{Required: names} }
+	null := &jsonschema.Schema{Type: "null"}
 	with := func(s *jsonschema.Schema, name string, value *jsonschema.Schema) *jsonschema.Schema {
 		if s.Properties == nil {
 			s.Properties = jsonschema.NewProperties()
@@ -179,11 +197,18 @@ func addRules(root *jsonschema.Schema) {
 		s.Properties.Set(name, value)
 		return s
 	}
+	required := func(names ...string) *jsonschema.Schema {
+		s := &jsonschema.Schema{Required: names}
+		for _, name := range names {
+			s = with(s, name, &jsonschema.Schema{Not: null})
+		}
+		return s
+	}
 	given := func(names ...string) *jsonschema.Schema {
 		s := required(names...)
 		for _, name := range names {
 			one := uint64(1)
-			s = with(s, name, &jsonschema.Schema{MinLength: &one, MinItems: &one})
+			s = with(s, name, &jsonschema.Schema{Not: null, MinLength: &one, MinItems: &one})
 		}
 		return s
 	}
@@ -191,11 +216,15 @@ func addRules(root *jsonschema.Schema) {
 		custom := with(given("processor_path", "processor_type"), "processor_type", &jsonschema.Schema{Enum: languages})
 		return &jsonschema.Schema{If: custom, Then: required(field)}
 	}
+	object := func(s *jsonschema.Schema) *jsonschema.Schema {
+		s.Type = "object"
+		return s
+	}
 	root.AllOf = []*jsonschema.Schema{
 		{AnyOf: []*jsonschema.Schema{
 			required("name"),
 			required("metadata.name"),
-			with(required("metadata"), "metadata", required("name")),
+			with(required("metadata"), "metadata", object(required("name"))),
 		}},
 		{AnyOf: []*jsonschema.Schema{given("processor"), given("processor_path"), given("containers")}},
 		{Not: given("processor", "processor_path")},
@@ -206,10 +235,23 @@ func addRules(root *jsonschema.Schema) {
 		needs("processor_mainclass", "java"),
 	}
 	container := root.Definitions["Container"]
-	container.Required = []string{"image"}
+	must := func(s *jsonschema.Schema, name string) {
+		s.Required = []string{name}
+		if p, ok := s.Properties.Get(name); ok {
+			p.Not = null
+		}
+	}
+	must(container, "image")
 	container.Not = given("command", "script")
 	if port, ok := container.Properties.Get("port"); ok {
 		port.Not = &jsonschema.Schema{Enum: []any{8080, 9090, "8080", "9090"}}
 	}
-	root.Definitions["EnvVar"].Required = []string{"name"}
+	must(root.Definitions["EnvVar"], "name")
+	if name, ok := root.Properties.Get("name"); ok {
+		name.Pattern = "^[" + regexp.QuoteMeta(segmentPunctuation) + "A-Za-z0-9]+$"
+		name.Not = &jsonschema.Schema{Enum: []any{".", ".."}}
+	}
+	if token, ok := root.Properties.Get("token"); ok {
+		token.Pattern = "^[!-~]*$"
+	}
 }

@@ -153,8 +153,10 @@ func (p *parser) checkName() {
 // inPathSegment reports whether a character can stand in one segment of a URL's
 // path as it is (RFC 3986, pchar without escapes).
 func inPathSegment(r rune) bool {
-	return r < 128 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~!$&'()*+,;=:@", r))
+	return r < 128 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(segmentPunctuation, r))
 }
+
+const segmentPunctuation = "-._~!$&'()*+,;=:@"
 
 func isSafeName(name string) bool {
 	return name[0] >= 'a' && name[0] <= 'z' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
