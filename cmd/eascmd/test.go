@@ -361,8 +361,10 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 	}
 	var (
 		ready    bool
+		posted   bool // the one request has got its answer, or none
 		outcome  error
 		answered = make(chan error, 1)
+		pending  <-chan error // answered, while the one request is under way
 		ended    = ctx.Done()
 	)
 	events := run.Events()
@@ -374,6 +376,7 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 				events = nil
 			case e.Type == event.Ready && data != nil:
 				ready = true
+				pending = answered
 				go func() { answered <- t.post(ctx, run, data) }()
 			case e.Type == event.Ready:
 				ready = true
@@ -385,7 +388,9 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 			default:
 				t.tell(e)
 			}
-		case outcome = <-answered:
+		case outcome = <-pending:
+			pending = nil
+			posted = true
 			go t.stop(run)
 		case <-ended:
 			ended = nil
@@ -396,11 +401,21 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 	if closeErr := run.Close(); err == nil {
 		err = closeErr
 	}
+	if pending != nil && err == nil {
+		// The service ended in order, with the answer on its way to us.
+		select {
+		case outcome = <-pending:
+			posted = true
+		case <-ctx.Done():
+		}
+	}
 	switch {
 	case ctx.Err() != nil && (!ready || data != nil):
 		return fault.New(fault.Interrupted, "interrupted")
 	case outcome != nil:
 		return outcome
+	case err == nil && data != nil && !posted:
+		return fault.New(fault.Answer, "the service ended before it could be asked")
 	}
 	return err
 }
