@@ -119,6 +119,47 @@ func (p *preparation) model(path string) (file string, err error) {
 	return s.name, p.made(os.Symlink(s.path, filepath.Join(path, s.name)))
 }
 
+// checkModelEntry warns of a model_entry that the model at path does not have.
+// It is no error: a processor may take the text for something else.
+func (p *preparation) checkModelEntry(path string) {
+	entry := p.d.ModelEntry
+	if entry == "" {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(path, entry)); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if p.d.ModelPath == "" {
+		p.opts.warn("model_entry ["+entry+"] is given, but no model: model_path is missing", "")
+		return
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // where the author knows it
+	}
+	p.opts.warn("model_entry ["+entry+"] is not in the model: "+filepath.Join(path, entry), contentOf(path))
+}
+
+// contentOf lists what is in a directory, in short.
+func contentOf(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	const most = 5
+	var names []string
+	for _, e := range entries[:min(len(entries), most)] {
+		names = append(names, e.Name())
+	}
+	switch {
+	case len(entries) == 0:
+		return "the model is empty"
+	case len(entries) > most:
+		return fmt.Sprintf("the model holds %s and %d more", strings.Join(names, ", "), len(entries)-most)
+	default:
+		return "the model holds " + strings.Join(names, ", ")
+	}
+}
+
 // processor makes the processor's directory of the workspace at path.
 func (p *preparation) processor(path string) error {
 	p.opts.step("Fetching processor from [" + store.Mask(p.d.ProcessorPath) + "]")

@@ -79,6 +79,7 @@ func Prepare(ctx context.Context, d *service.Description, opts Options) (runplan
 	if w.ModelFile, err = p.model(filepath.Join(dir, "model")); err != nil {
 		return w, err
 	}
+	p.checkModelEntry(filepath.Join(dir, "model"))
 	if err := p.processor(w.ProcessorDir); err != nil {
 		return w, err
 	}

@@ -11,11 +11,8 @@ import (
 )
 
 // CheckPort says, before anything is loaded, whether a service can listen on
-// an address, and who holds a port that is taken. A port of 0 always can.
+// an address, and who holds a port that is taken. Port 0 stands for a free one.
 func CheckPort(host string, port int) error {
-	if port == 0 {
-		return nil
-	}
 	address := net.JoinHostPort(host, strconv.Itoa(port))
 	l, err := net.Listen("tcp", address)
 	switch {
@@ -33,7 +30,19 @@ func CheckPort(host string, port int) error {
 		return fault.New(fault.Failed, "listen on %s: %w", address, err).
 			WithHint("ports below 1024 need privileges; choose another, or 0 for a free one")
 	default:
-		return fault.New(fault.Usage, "listen on %s: %w", address, err).
+		return fault.New(fault.Usage, "--host %s: %w", host, reason(err)).
 			WithHint("--host takes an address of this machine, such as 127.0.0.1 or 0.0.0.0")
 	}
+}
+
+// reason takes off what net wraps around the reason of a failure: the
+// operation and the address, which the message names already.
+func reason(err error) error {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return errors.New(dns.Err)
+	}
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
+		return number
+	}
+	return err
 }

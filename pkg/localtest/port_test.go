@@ -40,7 +40,14 @@ func TestCheckPort(t *testing.T) {
 	if err := CheckPort("127.0.0.1", 0); err != nil {
 		t.Errorf("any port: %v", err)
 	}
-	if err := CheckPort("192.0.2.1", 8080); fault.KindOf(err) != fault.Usage {
-		t.Errorf("an address of another machine: %v", err)
+	for _, tt := range []struct {
+		host string
+		port int
+	}{{"192.0.2.1", 8080}, {"192.0.2.1", 0}, {"foo.invalid", 0}} {
+		err := CheckPort(tt.host, tt.port)
+		if fault.KindOf(err) != fault.Usage || !strings.HasPrefix(err.Error(), "--host "+tt.host+": ") ||
+			strings.Contains(err.Error(), "listen tcp") || !strings.Contains(fault.HintOf(err), "address of this machine") {
+			t.Errorf("an address of another machine: %v", err)
+		}
 	}
 }

@@ -38,25 +38,29 @@ func Post(ctx context.Context, url, token string, body io.Reader, size int64, w 
 		return fault.New(fault.Answer, "post the request: %w", err)
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(w, resp.Body); err != nil {
+	copied, err := io.Copy(w, resp.Body)
+	if err != nil {
 		return fault.New(fault.Failed, "copy the answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fault.New(fault.Answer, "the request was answered %s", resp.Status).WithHint("%s", statusHint(resp.StatusCode))
+		return fault.New(fault.Answer, "the request was answered %s", resp.Status).WithHint("%s", statusHint(resp.StatusCode, copied > 0))
 	}
 	return nil
 }
 
-// statusHint says what to do about a status that the gateway gives.
-func statusHint(status int) string {
-	switch status {
-	case http.StatusRequestTimeout:
-		return "the request took longer than rpc.keepalive allows; raise it with --timeout"
-	case http.StatusRequestEntityTooLarge:
-		return "raise the limit with --body-limit"
-	case http.StatusBadRequest:
-		return "the processor answers 400 by returning it, and for any status that is no HTTP status"
-	case http.StatusInternalServerError:
+// statusHint says what to do about a status. The gateway and the processor may
+// both have given it, and only the former's reasons are known here.
+func statusHint(status int, body bool) string {
+	switch {
+	case status == http.StatusRequestTimeout:
+		return "a request that takes longer than rpc.keepalive is answered 408; --timeout raises it"
+	case status == http.StatusRequestEntityTooLarge:
+		return "a body longer than --body-limit is answered 413"
+	case status == http.StatusTooManyRequests:
+		return "more requests a second than rpc.rate_limit are answered 429"
+	case status == http.StatusBadRequest:
+		return "where process returned something else: what is no HTTP status is answered 400"
+	case status >= http.StatusInternalServerError && body:
 		return "the body of the answer says why"
 	default:
 		return ""

@@ -73,3 +73,31 @@ func TestPost(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
+
+// A hint is given where it fits: it points to no body that is not there.
+func TestStatusHint(t *testing.T) {
+	for _, tt := range []struct {
+		status     int
+		body, want string
+	}{
+		{400, "expected numbers", "where process returned something else: what is no HTTP status is answered 400"},
+		{408, "", "a request that takes longer than rpc.keepalive is answered 408; --timeout raises it"},
+		{413, "", "a body longer than --body-limit is answered 413"},
+		{429, "", "more requests a second than rpc.rate_limit are answered 429"},
+		{500, "why", "the body of the answer says why"},
+		{500, "", ""},
+		{503, "why", "the body of the answer says why"},
+		{201, "made", ""},
+		{404, "no such row", ""},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tt.status)
+			io.WriteString(w, tt.body)
+		}))
+		err := Post(t.Context(), server.URL, "", strings.NewReader(""), 0, io.Discard)
+		server.Close()
+		if got := fault.HintOf(err); err == nil || got != tt.want {
+			t.Errorf("%d %q: hint %q of %v, want %q", tt.status, tt.body, got, err, tt.want)
+		}
+	}
+}

@@ -383,3 +383,48 @@ func TestWriteConfig(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// A model_entry that is not in the model is pointed out, and nothing more: it
+// may be a text that only the processor understands.
+func TestModelEntryIsLookedFor(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write(t, dir, map[string]string{
+		"m/weights.txt": "w", "m/1/graph": "g", "p/lib.so": "code", "many/1": "", "many/2": "", "many/3": "", "many/4": "", "many/5": "", "many/6": "",
+		"m.tar.gz": tarGz(t, map[string]string{"a/b": "x"}),
+	})
+	if err := os.Mkdir("empty", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ model, entry, text, hint string }{
+		{"./m", "./weights.txt", "", ""},
+		{"./m", "./1/", "", ""},
+		{"./m", "", "", ""},
+		{"./m.tar.gz", "a/b", "", ""},
+		{"./m/weights.txt", "weights.txt", "", ""},
+		{"./m", "./nope.txt", "model_entry [./nope.txt] is not in the model: " + filepath.Join(root, "m", "nope.txt"), "the model holds 1, weights.txt"},
+		{"./m.tar.gz", "b", "model_entry [b] is not in the model: ", "the model holds a"},
+		{"./many", "x", "model_entry [x] is not in the model: ", "the model holds 1, 2, 3, 4, 5 and 1 more"},
+		{"./empty", "x", "model_entry [x] is not in the model: ", "the model is empty"},
+		{"", "x", "model_entry [x] is given, but no model: model_path is missing", ""},
+	} {
+		var texts, hints []string
+		_, err := Prepare(t.Context(), describe(t, fmt.Sprintf(`, "model_path": %q, "model_entry": %q, "processor_path": "p"`, tt.model, tt.entry)), Options{
+			Dir: t.TempDir(), DescriptionDir: ".",
+			Warn: func(text, hint string) { texts, hints = append(texts, text), append(hints, hint) },
+		})
+		if err != nil {
+			t.Errorf("%s in %s: %v", tt.entry, tt.model, err)
+		}
+		switch {
+		case tt.text == "" && len(texts) > 0:
+			t.Errorf("%s in %s: warnings %q", tt.entry, tt.model, texts)
+		case tt.text != "" && (len(texts) != 1 || !strings.HasPrefix(texts[0], tt.text) || hints[0] != tt.hint):
+			t.Errorf("%s in %s: warnings %q, hints %q", tt.entry, tt.model, texts, hints)
+		}
+	}
+}
