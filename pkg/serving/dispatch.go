@@ -22,9 +22,11 @@ type job struct {
 	link  *link       // the worker that has it, nil while it is queued
 
 	// abandoned is set when nobody waits any more (408, a client that left): the
-	// answer, when it comes, only frees the slot. overdue: by 408.
+	// answer, when it comes, only frees the slot. overdue: its time is over.
+	// unsent: its body, not yet written to the worker, is held until then.
 	abandoned bool
 	overdue   bool
+	unsent    bool
 	finished  bool
 	watched   bool // the sweeper holds it: it is not used again
 
@@ -32,7 +34,8 @@ type job struct {
 	status uint16
 	flags  wire.Flags
 	answer []byte
-	forced int64 // bytes of the budget that the answer holds
+	held   int64 // bytes of the budget that the body holds
+	forced int64 // and the answer
 	failed *failure
 }
 
@@ -114,17 +117,16 @@ func (d *dispatcher) abandon(j *job) *failure {
 	if j.finished || j.failed != nil {
 		return nil
 	}
-	j.abandoned = true
 	if j.link == nil {
+		j.abandoned = true
 		d.queue.remove(j)
 		if len(d.links) == 0 {
 			return failNoWorker
 		}
 		return failTimeout
 	}
-	j.overdue = true
-	j.link.noteOverdue(+1, time.Now())
-	j.link.cancel(j.id)
+	j.link.abandon(j)
+	j.link.noteOverdue(j, time.Now())
 	return failTimeout
 }
 
@@ -144,6 +146,9 @@ func (d *dispatcher) finish(l *link, j *job, why *failure, now time.Time) {
 		j.done <- struct{}{}
 	} else {
 		l.budget.release(j.forced)
+		if j.unsent {
+			l.budget.release(j.held)
+		}
 	}
 }
 
@@ -228,20 +233,26 @@ func (d *dispatcher) load() (queued, inflight, ready int) {
 }
 
 // sweep looks after requests that have been under way for a while: it returns
-// those whose client should be looked at.
-func (d *dispatcher) sweep(olderThan time.Time) []*job {
+// those whose client should be looked at, and counts the ones that clients
+// left at a worker as past their time when it is over.
+func (d *dispatcher) sweep(now time.Time, age, keepalive time.Duration) []*job {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var old []*job
 	add := func(j *job) {
-		if j != nil && !j.abandoned && j.conn != nil && j.since.Before(olderThan) {
+		if !j.abandoned && j.conn != nil && now.Sub(j.since) > age {
 			j.watched = true
 			old = append(old, j)
 		}
 	}
 	d.queue.each(add)
 	for _, l := range d.links {
-		l.each(add)
+		l.each(func(j *job) {
+			add(j)
+			if j.abandoned && !j.overdue && now.Sub(j.since) >= keepalive {
+				l.noteOverdue(j, now)
+			}
+		})
 	}
 	return old
 }
@@ -258,8 +269,7 @@ func (d *dispatcher) drop(j *job) {
 		d.queue.remove(j)
 		j.finished = true
 	} else {
-		j.abandoned = true
-		j.link.cancel(j.id)
+		j.link.abandon(j)
 	}
 	j.done <- struct{}{}
 }

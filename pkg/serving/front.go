@@ -74,13 +74,32 @@ func newFront(plan *runplan.Plan, d *dispatcher, m *metrics, end func()) *front 
 // admit returns nil for a request that the processor is to answer, otherwise
 // the answer. The order: where does it go, may it, is it too often.
 func (f *front) admit(c call) *reply {
+	if r := f.refuse(c); r != nil {
+		return r
+	}
+	if path := c.Path(); own(path) {
+		return f.builtin.answer(c, path)
+	}
+	if !f.limiter.allow() {
+		return textReply(429, "more requests than rpc.rate_limit allows")
+	}
+	return nil
+}
+
+// own reports whether a path is not the processor's.
+func own(path string) bool {
+	return strings.HasPrefix(path, builtinPrefix) || path == metricsPath || discovery(path) != ""
+}
+
+// refuse is the part of admit that can be asked more than once: where does it
+// go, may it.
+func (f *front) refuse(c call) *reply {
 	path := c.Path()
 	switch method := c.Method(); method {
 	case "CONNECT", "TRACE":
 		return textReply(405, method+" is not served here")
 	}
-	own := strings.HasPrefix(path, builtinPrefix) || path == metricsPath || discovery(path) != ""
-	if rest, ok := strings.CutPrefix(path, predictPrefix); ok && !own {
+	if rest, ok := strings.CutPrefix(path, predictPrefix); ok {
 		name, _, _ := strings.Cut(rest, "/")
 		if name != f.name {
 			return textReply(404, fmt.Sprintf("no service %.100q here; this is %q", name, f.name))
@@ -88,12 +107,6 @@ func (f *front) admit(c call) *reply {
 	}
 	if path != builtinPrefix+"ping" && !f.auth.allows(c) {
 		return textReply(401, "the Authorization header carries no valid token of service "+f.name)
-	}
-	if own {
-		return f.builtin.answer(c, path)
-	}
-	if !f.limiter.allow() {
-		return textReply(429, "more requests than rpc.rate_limit allows")
 	}
 	return nil
 }

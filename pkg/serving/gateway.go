@@ -9,11 +9,13 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/serving/event"
 )
@@ -95,12 +97,45 @@ type silentLogger struct{}
 
 func (silentLogger) Printf(string, ...any) {}
 
-func (g *gateway) start() {
+// start serves until the listener is closed. broken is called if it ends
+// before.
+func (g *gateway) start(broken func(error)) {
 	go func() {
 		defer close(g.ended)
-		g.server.Serve(g.listener)
+		err := g.server.Serve(patientListener{g.listener})
+		if !g.draining.Load() {
+			broken(listenerEnded(err))
+		}
 	}()
 	go g.sweep()
+}
+
+func listenerEnded(err error) error {
+	return fault.New(fault.Failed, "no more connections can be taken: %w", err)
+}
+
+// patientListener waits where the server would give up: when there are no
+// descriptors or no memory for another connection, which passes.
+type patientListener struct{ net.Listener }
+
+func (l patientListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err == nil || !passing(err) {
+			return conn, err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// passing reports whether an error of accept says nothing about the listener.
+func passing(err error) bool {
+	for _, e := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // drain takes no new connections, lets the requests that have come in be
@@ -129,7 +164,22 @@ func shared(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b))
 
 func (c fastCall) Method() string { return shared(c.ctx.Method()) }
 
-func (c fastCall) target() []byte { return c.ctx.Request.Header.RequestURI() }
+// target is the request's target in its origin form.
+func (c fastCall) target() []byte {
+	target := c.ctx.Request.Header.RequestURI()
+	if len(target) == 0 || target[0] == '/' {
+		return target
+	}
+	_, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok {
+		return target
+	}
+	i := bytes.IndexAny(rest, "/?")
+	if i < 0 {
+		return nil
+	}
+	return rest[i:]
+}
 
 func (c fastCall) Path() string {
 	target := c.target()
@@ -159,6 +209,10 @@ func (g *gateway) mayContinue(ctx *fasthttp.RequestCtx) int {
 		return fasthttp.StatusRequestEntityTooLarge
 	}
 	if r := g.ambiguous(ctx); r != nil {
+		g.write(ctx, r)
+		return r.status
+	}
+	if r := g.front.refuse(fastCall{ctx}); r != nil {
 		g.write(ctx, r)
 		return r.status
 	}
@@ -239,15 +293,20 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
 	received := len(j.body)
 	if refusal == nil {
+		j.held = held
 		refusal = g.predict(ctx, j, start)
 	}
-	if refusal != nil {
+	if !j.unsent { // otherwise its body is still held
 		g.budget.release(held)
+	}
+	if refusal != nil {
 		g.write(ctx, refusal)
 		g.metrics.answered(refusal.status, received, len(refusal.body), time.Since(start))
+		if g.plan.Gateway.AccessLog {
+			g.accessLog(ctx, refusal.status, received, len(refusal.body), time.Since(start))
+		}
 		return // j may still be at a worker: it is not used again
 	}
-	g.budget.release(held)
 	status := httpStatus(j.status, j.flags)
 	sent := len(j.answer)
 	ctx.SetStatusCode(status)
@@ -342,15 +401,16 @@ var errTooLarge = errors.New("body over the limit")
 func (g *gateway) readSlow(ctx *fasthttp.RequestCtx, stream io.Reader, length int, limit int64) ([]byte, error) {
 	defer ctx.Conn().SetReadDeadline(time.Time{})
 	start := time.Now()
-	body := make([]byte, 0, 64<<10)
-	if length > 0 {
-		body = make([]byte, 0, min(length, 1<<20)+1)
+	most := limit + 1
+	if length >= 0 {
+		most = int64(length) + 1
 	}
+	body := make([]byte, 0, min(most, 1<<20))
 	for {
 		late := start.Add(g.times.body + time.Duration(len(body)/minBodyRate)*time.Second)
 		ctx.Conn().SetReadDeadline(late)
 		if len(body) == cap(body) {
-			bigger := make([]byte, len(body), min(2*int64(cap(body)), limit+1))
+			bigger := make([]byte, len(body), min(2*int64(cap(body)), most))
 			copy(bigger, body)
 			body = bigger
 		}
@@ -434,7 +494,7 @@ func (g *gateway) sweep() {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		for _, j := range g.d.sweep(now.Add(-g.times.sweeping)) {
+		for _, j := range g.d.sweep(now, g.times.sweeping, g.keepalive) {
 			if hasLeft(j.conn) {
 				g.d.drop(j)
 			}

@@ -92,7 +92,11 @@ func (l *link) unassign(j *job, now time.Time) {
 	l.free = append(l.free, slot)
 	l.inflight--
 	if j.overdue {
-		l.noteOverdue(-1, now)
+		l.overdue--
+	}
+	// A slot was free just now.
+	if l.stuckSince = (time.Time{}); l.overdue >= l.concurrency {
+		l.stuckSince = now
 	}
 	// A worker that is kept busy finishes a request every "occupancy"; one that
 	// was idle worked on it since it was sent.
@@ -113,21 +117,22 @@ func (l *link) unassign(j *job, now time.Time) {
 	l.window = l.concurrency + prefetch
 }
 
-// noteOverdue counts requests past their time and the moment since which they
-// have left no slot free; the dispatcher's lock is held.
-func (l *link) noteOverdue(by int, now time.Time) {
-	l.overdue += by
-	switch {
-	case l.overdue < l.concurrency:
-		l.stuckSince = time.Time{}
-	case l.stuckSince.IsZero():
+// noteOverdue counts a request past its time, and notes the moment since which
+// such requests have left no slot free; the dispatcher's lock is held.
+func (l *link) noteOverdue(j *job, now time.Time) {
+	j.overdue = true
+	l.overdue++
+	if l.overdue >= l.concurrency && l.stuckSince.IsZero() {
 		l.stuckSince = now
 	}
 }
 
+// each calls f for every request that the worker has.
 func (l *link) each(f func(*job)) {
 	for _, j := range l.slots {
-		f(j)
+		if j != nil {
+			f(j)
+		}
 	}
 }
 
@@ -136,16 +141,18 @@ func (l *link) orphans() []*job {
 	l.d.mu.Lock()
 	defer l.d.mu.Unlock()
 	var jobs []*job
-	l.each(func(j *job) {
-		if j != nil {
-			jobs = append(jobs, j)
-		}
-	})
+	l.each(func(j *job) { jobs = append(jobs, j) })
 	return jobs
 }
 
-func (l *link) cancel(id uint64) {
-	l.out.message(wire.Header{Type: wire.Cancel, ID: id}, nil)
+// abandon tells the worker that nobody waits for j any more. Its body may go,
+// unless it is still to be written; the dispatcher's lock is held.
+func (l *link) abandon(j *job) {
+	j.abandoned = true
+	if j.unsent = l.out.holds(j); !j.unsent {
+		j.body = nil
+	}
+	l.out.message(wire.Header{Type: wire.Cancel, ID: j.id}, nil)
 }
 
 // readLoop reads answers until the connection ends. It returns nil at
@@ -182,9 +189,13 @@ func (l *link) response(h wire.Header, payload []byte) error {
 		j = l.slots[slot]
 	}
 	abandoned := j != nil && j.abandoned
+	early := j != nil && l.out.holds(j)
 	l.d.mu.Unlock()
 	if j == nil {
 		return fmt.Errorf("RESPONSE to request %d, which it does not have", h.ID)
+	}
+	if early {
+		return fmt.Errorf("RESPONSE to request %d before it had the whole request", h.ID)
 	}
 	if !abandoned {
 		if len(j.answer)+len(payload) > wire.MaxMessage {
@@ -238,8 +249,25 @@ func (o *outbox) message(h wire.Header, payload []byte) {
 	}
 }
 
+// holds reports whether the body of a request is not wholly written yet. A
+// short one was copied.
+func (o *outbox) holds(j *job) bool {
+	if len(j.body) <= smallMessage {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.long {
+		if o.long[i].header.ID == j.id {
+			return true
+		}
+	}
+	return false
+}
+
 // write writes messages until the connection breaks or stop is closed. Only
-// the reader reports a broken connection, so that there is one report.
+// the reader reports a broken connection, so that there is one report; where
+// the worker has only stopped reading, it is made to see the end.
 func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 	defer close(o.gone)
 	var spare, header []byte
@@ -269,9 +297,12 @@ func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 				}
 				header = h.Append(header[:0])
 				turn := *m
-				o.long = append(o.long[:0], o.long[1:]...)
-				if !last {
-					o.long = append(o.long, turn)
+				end := len(o.long) - 1
+				copy(o.long, o.long[1:])
+				o.long[end] = turn
+				if last {
+					o.long[end] = longMessage{} // or the body would be kept
+					o.long = o.long[:end]
 				}
 			}
 			o.mu.Unlock()
@@ -287,6 +318,7 @@ func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 				_, err = parts.WriteTo(conn)
 			}
 			if err != nil {
+				conn.CloseRead()
 				return
 			}
 			if cap(small) > 1<<20 {
@@ -312,6 +344,9 @@ func newInbox(conn net.Conn) *inbox {
 // or by ours.
 var errEOF = errors.New("end of file")
 
+// errCut is one that ended inside a frame: a process that died while it wrote.
+var errCut = errors.New("its connection ended inside a frame")
+
 // next returns the next frame. The payload is valid until the call after.
 func (in *inbox) next() (wire.Header, []byte, error) {
 	for {
@@ -334,7 +369,7 @@ func (in *inbox) next() (wire.Header, []byte, error) {
 		in.end += n
 		if n == 0 && err != nil {
 			if in.end > 0 {
-				return wire.Header{}, nil, fmt.Errorf("connection ended inside a frame: %w", err)
+				return wire.Header{}, nil, fmt.Errorf("%w: %w", errCut, err)
 			}
 			return wire.Header{}, nil, errEOF
 		}

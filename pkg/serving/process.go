@@ -38,7 +38,9 @@ type process struct {
 	err  error
 
 	mu     sync.Mutex
+	ended  bool   // its number may be somebody else's
 	killed string // why we ended it, if we did
+	noted  string // what was strange about its connection
 }
 
 // outputTime is how long the output of a dead process is waited for: a child
@@ -135,9 +137,8 @@ func crashFile() (*os.File, error) {
 }
 
 func (p *process) wait(pipes [2]*os.File) {
-	err := p.cmd.Wait()
 	// What the process started dies with it; what does not is cut off.
-	killGroup(p.pid)
+	err := p.reap()
 	done := make(chan struct{})
 	go func() { p.output.Wait(); close(done) }()
 	select {
@@ -175,20 +176,35 @@ func (p *process) follow(stream string, r io.Reader) {
 // killBecause ends the process at once; why becomes its explanation.
 func (p *process) killBecause(why string) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
 	if p.killed == "" {
 		p.killed = why
 	}
-	p.mu.Unlock()
-	p.kill()
+	p.end()
 }
 
 func (p *process) kill() {
-	select {
-	case <-p.dead: // its number may be somebody else's by now
-	default:
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+// end kills the process and its group; p.mu is held.
+func (p *process) end() {
+	if !p.ended {
 		killGroup(p.pid)
 		p.cmd.Process.Kill()
 	}
+}
+
+// note keeps what may explain the end of the process, if nothing else does.
+func (p *process) note(what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.noted = what
 }
 
 // endSoon ends a process that has no more to say, unless it ends by itself.
@@ -215,7 +231,7 @@ func (p *process) explain() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "worker %d (process %d) ", p.id, p.pid)
 	p.mu.Lock()
-	killed := p.killed
+	killed, noted := p.killed, p.noted
 	p.mu.Unlock()
 	signal := exitSignal(p.cmd.ProcessState)
 	ctx, cancel := context.WithTimeout(context.Background(), explainTime)
@@ -231,6 +247,9 @@ func (p *process) explain() string {
 		b.WriteString("was killed by signal " + signal)
 	default:
 		fmt.Fprintf(&b, "ended with exit status %d", p.cmd.ProcessState.ExitCode())
+		if noted != "" {
+			b.WriteString(": " + noted)
+		}
 	}
 	if lines := p.tail.last(); len(lines) > 0 {
 		b.WriteString("\nlast lines of its standard error:")

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // workerAttributes put a worker into a process group of its own, so that what
@@ -29,9 +31,27 @@ func lockThread() func() {
 // that the gateway survives to explain.
 const workerOOMScore = 500
 
-// volunteer sets the score. Failing is harmless: the process may be gone.
+// volunteer sets the score, unless it is higher already. Failing is harmless:
+// the process may be gone.
 func volunteer(pid int) {
-	os.WriteFile(filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj"), []byte(strconv.Itoa(workerOOMScore)), 0)
+	file := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
+	data, _ := os.ReadFile(file)
+	if score, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && score < workerOOMScore {
+		os.WriteFile(file, []byte(strconv.Itoa(workerOOMScore)), 0)
+	}
+}
+
+// reap waits for the end of the process and ends what is left of its group.
+// That happens before the process is waited for: until then its number is
+// nobody else's.
+func (p *process) reap() error {
+	for unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	p.mu.Lock()
+	p.end()
+	p.ended = true
+	p.mu.Unlock()
+	return p.cmd.Wait()
 }
 
 // residentMB is the resident memory of a process in megabytes, 0 where it

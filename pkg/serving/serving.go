@@ -114,7 +114,7 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	m.observe(d, budget, plan.Worker.Count)
 
 	emit(event.Event{Type: event.Listening, Address: listener.Addr().String()})
-	gw.start()
+	gw.start(end)
 	sup.start(func(err error) { end(err) })
 
 	<-ctx.Done()

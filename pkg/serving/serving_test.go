@@ -74,8 +74,10 @@ func start(t *testing.T, settings ...setting) *service {
 		Processor: runplan.Processor{Dir: dir},
 		Worker: runplan.Worker{
 			Command: []string{executable},
-			// The race detector's own runtime prints nothing unasked.
-			Count: 1, Threads: 4, GraceMS: 10_000,
+			Count:   1, Threads: 4, GraceMS: 10_000,
+			// A program with the race detector sleeps a second before it ends,
+			// unless it is told not to.
+			Env: []runplan.Env{{Name: "GORACE", Value: "atexit_sleep_ms=0"}},
 		},
 		Gateway: runplan.Gateway{
 			Host: "127.0.0.1", KeepAliveMS: 20_000, MaxQueueSize: 64,
@@ -1169,8 +1171,10 @@ func TestMemoryIsWatched(t *testing.T) {
 		t.Skip("no /proc here")
 	}
 	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Worker.MemoryMB = 100 })
-	eating := s.later("eat 200")
+	gate := filepath.Join(s.dir, "gate")
+	eating := s.later("eat 200 " + gate)
 	e := s.waitType(event.Warning)
+	os.WriteFile(gate, nil, 0o600)
 	if !strings.Contains(e.Message, "metadata.memory allows 100 MB") {
 		t.Errorf("%+v", e)
 	}

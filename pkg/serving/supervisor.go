@@ -37,8 +37,11 @@ type supervisor struct {
 	seen     map[int]bool            // workers that were ready at least once
 	started  time.Time
 	up       map[int]*process // running workers
+	cut      bool             // the grace time is over
+	greeting map[net.Conn]bool
 
 	accepted chan struct{} // closed when no more connections are taken
+	greets   sync.WaitGroup
 	draining atomic.Bool
 	stop     chan struct{} // closed when workers are to end
 	wg       sync.WaitGroup
@@ -69,6 +72,7 @@ func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *
 		expected: make(map[string]chan<- hello),
 		seen:     make(map[int]bool),
 		up:       make(map[int]*process),
+		greeting: make(map[net.Conn]bool),
 		accepted: make(chan struct{}),
 		stop:     make(chan struct{}),
 	}, nil
@@ -95,6 +99,7 @@ func (s *supervisor) drain(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
+	s.cut = true
 	for _, p := range s.up {
 		p.kill()
 	}
@@ -103,6 +108,12 @@ func (s *supervisor) drain(ctx context.Context) {
 	// Not before: a worker that has just been started would complain of it.
 	s.listener.Close()
 	<-s.accepted
+	s.mu.Lock()
+	for conn := range s.greeting {
+		conn.Close()
+	}
+	s.mu.Unlock()
+	s.greets.Wait()
 }
 
 // accept takes connections and matches their HELLO with the workers that were
@@ -114,7 +125,10 @@ func (s *supervisor) accept() {
 		if err != nil {
 			return
 		}
-		go s.greet(conn)
+		s.mu.Lock()
+		s.greeting[conn] = true
+		s.mu.Unlock()
+		s.greets.Go(func() { s.greet(conn) })
 	}
 }
 
@@ -124,54 +138,69 @@ const helloTime = 10 * time.Second
 func (s *supervisor) greet(conn *net.UnixConn) {
 	conn.SetDeadline(time.Now().Add(helloTime))
 	in := newInbox(conn)
-	waiting, err := s.checkHello(in)
-	if err == nil {
-		var payload []byte
-		payload, _ = wire.AppendProperty(payload, "protocol", strconv.Itoa(wire.MaxVersion))
-		payload, _ = wire.AppendProperty(payload, "features", "")
-		_, err = conn.Write(wire.AppendFrame(nil, wire.Header{Type: wire.Hello}, payload))
-	}
-	if err != nil {
-		conn.Close()
-		s.emit(event.Event{Type: event.Warning, Message: "a worker's connection was refused: " + err.Error()})
+	key, err := checkHello(in)
+	if err = s.welcome(conn, in, key, err); err == nil {
 		return
+	}
+	conn.Close()
+	if !s.draining.Load() {
+		s.emit(event.Event{Type: event.Warning, Message: "a worker's connection was refused: " + err.Error()})
+	}
+}
+
+// welcome gives a connection to the worker whose key it has named, unless err
+// is against it. That is one step, so that no connection is left over when the
+// worker dies meanwhile.
+func (s *supervisor) welcome(conn *net.UnixConn, in *inbox, key string, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.greeting, conn)
+	if err != nil {
+		return err
+	}
+	waiting := s.expected[key]
+	if waiting == nil {
+		return fmt.Errorf("HELLO with a key that no worker was given")
+	}
+	delete(s.expected, key)
+	var payload []byte
+	payload, _ = wire.AppendProperty(payload, "protocol", strconv.Itoa(wire.MaxVersion))
+	payload, _ = wire.AppendProperty(payload, "features", "")
+	// The first bytes of a connection always find room: this does not wait.
+	if _, err := conn.Write(wire.AppendFrame(nil, wire.Header{Type: wire.Hello}, payload)); err != nil {
+		return err
 	}
 	conn.SetDeadline(time.Time{})
 	waiting <- hello{conn, in}
+	return nil
 }
 
-func (s *supervisor) checkHello(in *inbox) (chan<- hello, error) {
+// checkHello reads a worker's HELLO and returns the key in it.
+func checkHello(in *inbox) (key string, err error) {
 	h, payload, err := in.next()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if h.Type != wire.Hello {
-		return nil, fmt.Errorf("it began with %v instead of HELLO", h.Type)
+		return "", fmt.Errorf("it began with %v instead of HELLO", h.Type)
 	}
 	props, err := wire.Properties(payload)
 	if err != nil {
-		return nil, fmt.Errorf("HELLO: %w", err)
+		return "", fmt.Errorf("HELLO: %w", err)
 	}
 	lowest, err := decimal(props, "protocol.min", 0)
 	if err != nil {
-		return nil, fmt.Errorf("HELLO: %w", err)
+		return "", fmt.Errorf("HELLO: %w", err)
 	}
 	highest, err := decimal(props, "protocol.max", 0)
 	if err != nil {
-		return nil, fmt.Errorf("HELLO: %w", err)
+		return "", fmt.Errorf("HELLO: %w", err)
 	}
 	if lowest > wire.MaxVersion || highest < wire.MinVersion {
-		return nil, fmt.Errorf("host %q speaks the worker protocol from version %d to %d; this eascmd speaks %d to %d",
+		return "", fmt.Errorf("host %q speaks the worker protocol from version %d to %d; this eascmd speaks %d to %d",
 			props["host"], lowest, highest, wire.MinVersion, wire.MaxVersion)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	waiting := s.expected[props["key"]]
-	if waiting == nil {
-		return nil, fmt.Errorf("HELLO with a key that no worker was given")
-	}
-	delete(s.expected, props["key"])
-	return waiting, nil
+	return props["key"], nil
 }
 
 // supervise keeps worker number id up until the run ends.
@@ -264,15 +293,27 @@ func (s *supervisor) live(id int) life {
 		s.mu.Lock()
 		delete(s.expected, key)
 		s.mu.Unlock()
+		select {
+		case h := <-greeted: // it came too late
+			h.conn.Close()
+		default:
+		}
 	}()
 
 	start := time.Now()
 	p, err := startProcess(s.plan, id, s.environment(id, key), s.emit, s.times)
 	if err != nil {
-		return life{fatal: fault.New(fault.Processor, "start worker %d: %w", id, err)}
+		f := fault.New(fault.Processor, "start worker %d: %w", id, err)
+		if s.everReady(id) { // what is missing now was there before
+			return life{why: f.Text}
+		}
+		return life{fatal: f}
 	}
 	s.mu.Lock()
 	s.up[id] = p
+	if s.cut {
+		p.kill()
+	}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -281,13 +322,7 @@ func (s *supervisor) live(id int) life {
 	}()
 
 	w := &worker{supervisor: s, id: id, process: p, start: s.payload, started: start}
-	end := w.run(greeted)
-	select {
-	case h := <-greeted: // it came too late
-		h.conn.Close()
-	default:
-	}
-	return end
+	return w.run(greeted)
 }
 
 // expectWorkers tells the dispatcher whether requests may wait: they may once
@@ -297,6 +332,13 @@ func (s *supervisor) expectWorkers() {
 	waiting := len(s.seen) > 0
 	s.mu.Unlock()
 	s.d.expect(waiting)
+}
+
+// everReady reports whether worker id was ready at least once.
+func (s *supervisor) everReady(id int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[id]
 }
 
 // becameReady tells that a worker can take requests: for the first time, after

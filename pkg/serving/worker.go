@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -21,7 +22,9 @@ type worker struct {
 	start   []byte // the payload of START
 	started time.Time
 	link    *link
-	silent  bool // it was told that the worker does not answer
+	read    chan struct{} // closed when nothing more is read from link
+	readEnd error         // why, once read is closed; nil at end-of-file
+	silent  bool          // it was told that the worker does not answer
 }
 
 func (w *worker) run(greeted <-chan hello) life {
@@ -44,7 +47,7 @@ func (w *worker) run(greeted <-chan hello) life {
 			reading = make(chan error, 1)
 			w.open(h, loaded, reading)
 		case err := <-loaded:
-			deadline = nil
+			loaded, deadline = nil, nil
 			if err != nil {
 				if f, ok := err.(*loadFailure); ok {
 					return w.loadFailed(result, f)
@@ -52,19 +55,28 @@ func (w *worker) run(greeted <-chan hello) life {
 				// A worker that breaks the protocol or ends while loading dies below.
 				continue
 			}
-			result.ready = time.Now()
-			ticker.Reset(w.times.ping)
-			w.d.join(w.link)
-			w.becameReady(w.id, time.Since(w.started))
+			result.ready = w.ready(ticker)
 		case err := <-reading:
 			// The connection is gone: no new requests. The process is what tells
 			// why, so give it a moment to end by itself.
 			reading = nil
+			select {
+			case err := <-loaded: // in the order in which it happened
+				loaded, deadline = nil, nil
+				if f, ok := err.(*loadFailure); ok {
+					return w.loadFailed(result, f)
+				}
+				if err == nil {
+					result.ready = w.ready(ticker)
+				}
+			default:
+				loaded = nil // too late
+			}
 			w.d.leave(w.link)
-			if err != nil {
-				w.process.killBecause("it broke the worker protocol: " + err.Error())
-			} else {
+			if err == nil || errors.Is(err, errCut) {
 				w.process.endSoon()
+			} else {
+				w.process.killBecause(breach(err))
 			}
 		case <-ticker.C:
 			if !result.ready.IsZero() {
@@ -84,13 +96,21 @@ func (w *worker) run(greeted <-chan hello) life {
 	}
 }
 
+// ready makes the worker available, and returns since when it is.
+func (w *worker) ready(ticker *time.Ticker) time.Time {
+	ticker.Reset(w.times.ping)
+	w.d.join(w.link)
+	w.becameReady(w.id, time.Since(w.started))
+	return time.Now()
+}
+
 // ping asks the worker for a sign of life. A thread without user code answers,
 // so that silence is not a busy processor: it is a stopped process, in a
 // debugger most likely, or one that gets no processor time. Telling is all:
 // to end it would take it from under the debugger.
 func (w *worker) ping() {
 	switch unanswered := w.link.pings - w.link.pongs.Load(); {
-	case unanswered == 0:
+	case unanswered <= 0:
 		w.link.pings++
 		w.link.out.message(wire.Header{Type: wire.Ping}, nil)
 	case !w.silent:
@@ -106,11 +126,21 @@ func (w *worker) open(h hello, loaded chan<- error, reading chan<- error) {
 	w.link = newLink(h.conn, w.d, w.budget, w.process.killBecause)
 	w.link.out.message(wire.Header{Type: wire.Start}, w.start)
 	go w.link.out.write(h.conn, w.process.dead)
+	w.read = make(chan struct{})
 	go func() {
-		err := w.converse(h.in, loaded)
+		w.readEnd = w.converse(h.in, loaded)
 		h.conn.Close()
-		reading <- err
+		reading <- w.readEnd
+		close(w.read)
 	}()
+}
+
+// breach says what was wrong with the end of a connection.
+func breach(err error) string {
+	if errors.Is(err, errCut) {
+		return errCut.Error()
+	}
+	return "it broke the worker protocol: " + err.Error()
 }
 
 // converse reads the worker's frames from START to the end of the connection.
@@ -140,10 +170,11 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 			w.d.mu.Lock()
 			w.link.setConcurrency(n)
 			w.d.mu.Unlock()
-			go func() {
-				w.warmUp()
+			if len(w.plan.Worker.WarmUp) == 0 {
 				loaded <- nil
-			}()
+			} else {
+				go func() { loaded <- w.warmUp() }()
+			}
 			return w.link.readLoop(in)
 		case wire.Failed:
 			props, err := wire.Properties(payload)
@@ -179,10 +210,7 @@ func (w *worker) loadFailed(result life, f *loadFailure) life {
 		text += ": " + f.message
 	}
 	result.why = w.bury()
-	w.mu.Lock()
-	never := !w.seen[w.id]
-	w.mu.Unlock()
-	if never {
+	if !w.everReady(w.id) {
 		result.fatal = &fault.Error{Kind: fault.Processor, Text: text, Hint: f.hint}
 		return result
 	}
@@ -216,8 +244,9 @@ func startPayload(p *runplan.Plan) ([]byte, error) {
 }
 
 // warmUp replays the service's warm-up requests, one after the other. What a
-// processor answers them is its own affair; what went wrong is told.
-func (w *worker) warmUp() {
+// processor answers them is its own affair; what went wrong is told. It fails
+// where the worker dies of them.
+func (w *worker) warmUp() error {
 	for _, path := range w.plan.Worker.WarmUp {
 		body, err := os.ReadFile(path)
 		if err != nil {
@@ -231,7 +260,7 @@ func (w *worker) warmUp() {
 		select {
 		case <-j.done:
 		case <-w.process.dead:
-			return
+			return errLoadEnded
 		}
 		w.budget.release(j.forced)
 		if status := httpStatus(j.status, j.flags); j.failed == nil && status != 200 {
@@ -239,6 +268,7 @@ func (w *worker) warmUp() {
 				Message: fmt.Sprintf("warm-up request %s was answered %d: %s", path, status, excerpt(j.answer))})
 		}
 	}
+	return nil
 }
 
 // excerpt is the beginning of an answer, for a message.
@@ -267,12 +297,23 @@ func (w *worker) askToEnd() {
 // bury explains the death of the process, answers the requests that died with
 // it, and returns the explanation.
 func (w *worker) bury() string {
-	why := w.process.explain()
-	if w.link != nil {
-		w.d.leave(w.link)
-		w.link.conn.Close()
-		<-w.link.out.gone
-		w.d.fail(w.link, &failure{500, why})
+	if w.link == nil {
+		return w.process.explain()
 	}
+	w.d.leave(w.link)
+	// What it has answered counts. The end of it comes at once, unless a child
+	// that it left behind holds the connection.
+	select {
+	case <-w.read:
+	case <-time.After(outputTime):
+	}
+	w.link.conn.Close()
+	<-w.read
+	<-w.link.out.gone
+	if w.readEnd != nil {
+		w.process.note(breach(w.readEnd))
+	}
+	why := w.process.explain()
+	w.d.fail(w.link, &failure{500, why})
 	return why
 }

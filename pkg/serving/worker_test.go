@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +30,17 @@ func TestMain(m *testing.M) {
 
 type workerConn struct {
 	net.Conn
-	mu sync.Mutex
+	mu     sync.Mutex
+	hungUp atomic.Bool // it goes on without its connection
+	held   sync.Map    // ids of requests that wait for another one
+}
+
+// lost is called when the connection has ended.
+func (c *workerConn) lost() {
+	if c.hungUp.Load() {
+		select {}
+	}
+	os.Exit(0)
 }
 
 func (c *workerConn) frame(h wire.Header, payload []byte) {
@@ -91,7 +101,7 @@ func testWorker(mode string) {
 	for {
 		h, payload, err := in.next()
 		if err != nil {
-			os.Exit(0)
+			c.lost()
 		}
 		switch h.Type {
 		case wire.Start:
@@ -114,6 +124,17 @@ func testWorker(mode string) {
 				time.Sleep(time.Duration(ms) * time.Millisecond)
 			}
 			c.properties(wire.Ready, "concurrency", strconv.Itoa(threads))
+			switch {
+			case mode == "ready-then-close":
+				c.hungUp.Store(true)
+				c.Close()
+			case mode == "never-reads":
+				select {}
+			case mode == "early-answer": // answers what it has not got
+				h, payload, _ := in.next()
+				c.frame(wire.Header{Type: wire.Response, ID: h.ID}, payload[:1])
+				select {}
+			}
 			serveRequests(c, in, mode)
 		case wire.Ping:
 			c.frame(wire.Header{Type: wire.Pong, ID: h.ID}, payload)
@@ -130,7 +151,7 @@ func serveRequests(c *workerConn, in *inbox, mode string) {
 	for {
 		h, payload, err := in.next()
 		if err != nil {
-			os.Exit(0)
+			c.lost()
 		}
 		switch h.Type {
 		case wire.Request:
@@ -153,6 +174,24 @@ func serveRequests(c *workerConn, in *inbox, mode string) {
 			os.Exit(0)
 		}
 	}
+}
+
+// awaitFile waits until a file is there.
+func awaitFile(path string) {
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// die ends this process by SIGKILL.
+func die() {
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		self.Kill()
+	}
+	select {}
 }
 
 func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, mode string) {
@@ -184,7 +223,7 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 		time.Sleep(20 * time.Millisecond)
 		os.Exit(number)
 	case "kill":
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		die()
 	case "env":
 		reply(200, []byte(os.Getenv(strings.TrimSpace(rest))))
 	case "pid":
@@ -204,12 +243,13 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 			return
 		}
 		reply(200, []byte(strconv.Itoa(p.Pid)))
-	case "eat": // megabytes
+	case "eat": // megabytes, and hold them until a file is there
 		block := make([]byte, number<<20)
 		for i := 0; i < len(block); i += 4096 {
 			block[i] = 1
 		}
-		time.Sleep(3 * time.Second)
+		_, gate, _ := strings.Cut(rest, " ")
+		awaitFile(gate)
 		reply(200, []byte{block[0]})
 	case "twice":
 		reply(200, nil)
@@ -233,21 +273,31 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 		h := wire.Header{Type: wire.Response, ID: id, Length: 100}
 		c.Write(append(h.Append(nil), "half"...))
 		os.Exit(0)
+	case "half-frame-crash":
+		h := wire.Header{Type: wire.Response, ID: id, Length: 100}
+		c.Write(append(h.Append(nil), "half"...))
+		die()
+	case "hold": // is answered by answer-all
+		c.held.Store(id, true)
+	case "answer-all": // the held requests, with long answers, and then a crash
+		c.held.Range(func(id, _ any) bool {
+			c.frame(wire.Header{Type: wire.Response, ID: id.(uint64), Status: 200}, bytes.Repeat([]byte{'a'}, number))
+			return true
+		})
+		die()
+	case "stop-reading": // takes nothing more, but would answer
+		c.hungUp.Store(true)
+		c.Conn.(*net.UnixConn).CloseRead()
 	case "ready-again":
 		c.properties(wire.Ready, "concurrency", "1")
 	case "hello-again":
 		c.properties(wire.Hello)
 	case "close": // hangs up and goes on
+		c.hungUp.Store(true)
 		c.Close()
-		time.Sleep(time.Hour)
-	case "wait-file": // until the file is there
-		for {
-			if _, err := os.Stat(strings.TrimSpace(rest)); err == nil {
-				reply(200, []byte("seen"))
-				return
-			}
-			time.Sleep(time.Millisecond)
-		}
+	case "wait-file":
+		awaitFile(strings.TrimSpace(rest))
+		reply(200, []byte("seen"))
 	default:
 		reply(0, body)
 	}

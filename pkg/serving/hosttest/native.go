@@ -305,7 +305,9 @@ func testCrashAfterAnswers(t *testing.T, host Host) {
 func testCrashInFree(t *testing.T, host Host) {
 	w := Start(t, host, Options{})
 	id, _ := w.Request([]byte("static-output"))
-	w.Exit()
+	if signal := signalNumber(w.Exit()); signal != 6 {
+		t.Errorf("the worker ended with %v, want signal 6", w.state)
+	}
 	if got := w.record().one(t, "request"); got != strconv.FormatUint(id, 10) {
 		t.Errorf("the record says request %s, want %d", got, id)
 	}
