@@ -288,7 +288,7 @@ static void send_all(struct iovec *iov, int n)
 {
 	while (n > 0) {
 		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-		ssize_t sent = sendmsg(host.sock, &msg, MSG_NOSIGNAL);
+		ssize_t sent = n == 1 ? send(host.sock, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(host.sock, &msg, MSG_NOSIGNAL);
 		if (sent < 0) {
 			if (errno == EINTR)
 				continue;

@@ -90,7 +90,10 @@ func parseVector(text []byte) ([]step, error) {
 		}
 		steps = append(steps, st)
 	}
-	return steps, s.Err()
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	return steps, nil
 }
 
 // item is a word of a line. A part of it in quotation marks has been unquoted.
