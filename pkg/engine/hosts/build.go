@@ -47,6 +47,9 @@ func buildCPP(ctx context.Context, dir, path string, log func(string)) error {
 	if err := os.Chmod(file.Name(), 0o755); err != nil {
 		return fault.New(fault.Failed, "the host cannot be kept: %w", err)
 	}
+	if err := tryOut(ctx, compiler[0], file.Name()); err != nil {
+		return err
+	}
 	if err := os.Rename(file.Name(), path); err != nil {
 		return fault.New(fault.Failed, "the host cannot be kept: %w", err)
 	}
@@ -96,6 +99,25 @@ func compile(ctx context.Context, compiler, flags []string, output string) error
 		return failed.WithHint("install the C library's headers (apt-get install libc6-dev, dnf install glibc-devel, apk add musl-dev linux-headers)")
 	}
 	return failed.WithHint("set CC to gcc or clang")
+}
+
+// tryOut runs a fresh build once: what a compiler for another machine has made,
+// or one that is none, is not to stay in the cache.
+func tryOut(ctx context.Context, compiler, program string) error {
+	cmd := exec.CommandContext(ctx, program, "--version")
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fault.New(fault.Interrupted, "building the host was interrupted: %w", context.Cause(ctx))
+	case errors.Is(err, os.ErrPermission):
+		return fault.New(fault.Missing, "the host for C and C++ processors cannot be run where it is kept: %w", err).
+			WithHint("set XDG_CACHE_HOME to a directory whose file system is not mounted noexec")
+	}
+	return fault.New(fault.Failed, "the host that %s built does not run here: %w", compiler, err).
+		WithHint("set CC to a gcc or clang that builds for this machine")
 }
 
 // removeAbandoned removes what killed builds left in dir.

@@ -127,6 +127,10 @@ func TestCPPErrors(t *testing.T) {
 		{name: "CC is wrong", cc: "/nonexistent/cc -m64", kind: fault.Missing, text: "/nonexistent/cc", hint: "CC"},
 		{name: "compiler fails", cc: script(t, "cat >/dev/null; echo the reason >&2; exit 1"), kind: fault.Failed, text: "the reason", hint: "CC"},
 		{name: "no headers", cc: script(t, "cat >/dev/null; echo 'fatal error: stdio.h: No such file or directory' >&2; exit 1"), kind: fault.Missing, text: "stdio.h", hint: "libc6-dev"},
+		{name: "compiler builds nothing", cc: script(t, "cat >/dev/null"), kind: fault.Failed, text: "does not run here", hint: "CC"},
+		{name: "compiler builds for another machine", cc: script(t, `cat >/dev/null
+while [ "$1" != -o ]; do shift; done
+printf '\177ELF\2\1\1 and so on' >"$2"`), kind: fault.Failed, text: "does not run here", hint: "CC"},
 		{name: "cache is a file", cache: file, kind: fault.Failed, text: file, hint: "XDG_CACHE_HOME"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
