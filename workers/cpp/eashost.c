@@ -500,7 +500,7 @@ static void note_stack(void)
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 
-enum { FRAMES = 64, FRAMES_COUNTED = 20000, CRASH_SECONDS = 10, MAIN_ALT_STACK = 64 << 10 };
+enum { FRAMES = 64, FRAMES_OUTER = 16, FRAMES_COUNTED = 200000, CRASH_SECONDS = 10, MAIN_ALT_STACK = 64 << 10 };
 
 typedef _Unwind_Reason_Code unwind_fn(_Unwind_Trace_Fn, void *);
 typedef _Unwind_Ptr unwind_ip_fn(struct _Unwind_Context *);
@@ -629,7 +629,17 @@ struct trace {
 	uintptr_t from; /* frames before this address are the handler's own */
 	bool found;
 	int printed, more;
+	uintptr_t outer[FRAMES_OUTER]; /* the last ones so far, as a ring */
 };
+
+/* Written at once: the next step of unwinding may be the one that a damaged stack ends
+ * the process in. */
+static void crash_one_frame(uintptr_t ip)
+{
+	crash_address("frame", ip);
+	crash_char('\n');
+	crash_flush();
+}
 
 static _Unwind_Reason_Code crash_frame(struct _Unwind_Context *context, void *arg)
 {
@@ -644,13 +654,12 @@ static _Unwind_Reason_Code crash_frame(struct _Unwind_Context *context, void *ar
 	if (ip == 0)
 		return _URC_NORMAL_STOP;
 	if (trace->printed < FRAMES) {
-		crash_address("frame", ip);
-		crash_char('\n');
+		crash_one_frame(ip);
 		trace->printed++;
-	} else if (++trace->more == FRAMES_COUNTED) {
-		return _URC_NORMAL_STOP;
+		return _URC_NO_REASON;
 	}
-	return _URC_NO_REASON;
+	trace->outer[trace->more % FRAMES_OUTER] = ip;
+	return ++trace->more == FRAMES_COUNTED ? _URC_NORMAL_STOP : _URC_NO_REASON;
 }
 
 static void crash_frames(int sig, const siginfo_t *info, ucontext_t *uc)
@@ -662,8 +671,7 @@ static void crash_frames(int sig, const siginfo_t *info, ucontext_t *uc)
 	trace.from = pc;
 	if (sig == SIGSEGV && (uintptr_t)info->si_addr == pc) {
 		ucontext_t saved = *uc;
-		crash_address("frame", pc);
-		crash_char('\n');
+		crash_one_frame(pc);
 		trace.printed++;
 		if (crash.unwind && context_undo_call(uc, stack_low, stack_high)) {
 			context_get(uc, &trace.from, &sp);
@@ -673,16 +681,20 @@ static void crash_frames(int sig, const siginfo_t *info, ucontext_t *uc)
 	} else {
 		if (crash.unwind)
 			crash.unwind(crash_frame, &trace);
-		if (!trace.found) {
-			crash_address("frame", pc);
-			crash_char('\n');
-		}
+		if (!trace.found)
+			crash_one_frame(pc);
 	}
-	if (trace.more > 0) {
+	if (trace.more == 0)
+		return;
+	/* Who started a recursion stands at the outer end. */
+	int outer = trace.more == FRAMES_COUNTED ? 0 : trace.more < FRAMES_OUTER ? trace.more : FRAMES_OUTER;
+	if (trace.more > outer) {
 		crash_text("frames-more ");
-		crash_number((uint64_t)trace.more, 10);
+		crash_number((uint64_t)(trace.more - outer), 10);
 		crash_char('\n');
 	}
+	for (int i = trace.more - outer; i < trace.more; i++)
+		crash_one_frame(trace.outer[i % FRAMES_OUTER]);
 }
 
 static void crash_record(int sig, const siginfo_t *info, ucontext_t *uc)
