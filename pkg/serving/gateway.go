@@ -367,10 +367,23 @@ func (g *gateway) readBody(ctx *fasthttp.RequestCtx, j *job) (held int64, refusa
 		}
 		return 0, nil
 	}
-	held = int64(length)
+	body, most := []byte(nil), int64(length)+1
 	if length < 0 {
-		held = limit // of a chunked body nobody knows the end
+		// Nobody knows its end: as long as it is small it takes no room.
+		var err error
+		most = limit + 1
+		body, err = g.readSlow(ctx, stream, nil, min(smallBody, most))
+		switch {
+		case err == nil:
+			j.body = body
+			return 0, nil
+		case !errors.Is(err, errLonger):
+			return 0, g.unreadable(err)
+		case int64(len(body)) == most:
+			return 0, g.tooLarge()
+		}
 	}
+	held = most - 1
 	wait, cancel := context.WithTimeout(context.Background(), g.keepalive)
 	defer cancel()
 	if g.budget.acquire(wait, held) != nil {
@@ -378,10 +391,13 @@ func (g *gateway) readBody(ctx *fasthttp.RequestCtx, j *job) (held int64, refusa
 		r.close = true
 		return 0, r
 	}
-	body, err := g.readSlow(ctx, stream, length, limit)
+	body, err := g.readSlow(ctx, stream, body, most)
+	if err == nil && len(body) < length {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		g.budget.release(held)
-		if errors.Is(err, errTooLarge) {
+		if errors.Is(err, errLonger) {
 			return 0, g.tooLarge()
 		}
 		return 0, g.unreadable(err)
@@ -394,39 +410,31 @@ func (g *gateway) readBody(ctx *fasthttp.RequestCtx, j *job) (held int64, refusa
 	return held, nil
 }
 
-var errTooLarge = errors.New("body over the limit")
+var errLonger = errors.New("the body goes on")
 
-// readSlow reads a body at the pace of its sender, as long as that has one.
-// Memory grows with what has come, not with what was announced.
-func (g *gateway) readSlow(ctx *fasthttp.RequestCtx, stream io.Reader, length int, limit int64) ([]byte, error) {
+// readSlow reads on after the beginning of a body, at the pace of its sender
+// as long as that has one, to its end or until it has most bytes. Memory grows
+// with what has come, not with what was announced.
+func (g *gateway) readSlow(ctx *fasthttp.RequestCtx, stream io.Reader, body []byte, most int64) ([]byte, error) {
 	defer ctx.Conn().SetReadDeadline(time.Time{})
 	start := time.Now()
-	most := limit + 1
-	if length >= 0 {
-		most = int64(length) + 1
-	}
-	body := make([]byte, 0, min(most, 1<<20))
 	for {
 		late := start.Add(g.times.body + time.Duration(len(body)/minBodyRate)*time.Second)
 		ctx.Conn().SetReadDeadline(late)
 		if len(body) == cap(body) {
-			bigger := make([]byte, len(body), min(2*int64(cap(body)), most))
+			bigger := make([]byte, len(body), min(max(2*int64(cap(body)), 1<<20), most))
 			copy(bigger, body)
 			body = bigger
 		}
 		n, err := stream.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		if int64(len(body)) > limit {
-			return nil, errTooLarge
-		}
-		if err == io.EOF {
-			if length >= 0 && len(body) < length {
-				return nil, io.ErrUnexpectedEOF
-			}
+		switch {
+		case err == io.EOF:
 			return body, nil
-		}
-		if err != nil {
-			return nil, err
+		case err != nil:
+			return body, err
+		case int64(len(body)) >= most:
+			return body, errLonger
 		}
 	}
 }

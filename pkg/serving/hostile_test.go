@@ -93,9 +93,9 @@ func TestAnswerBeforeTheRequestIsRefused(t *testing.T) {
 // The body of a request that was given up stays in memory while it waits to be
 // written to the worker, so it stays counted.
 func TestAbandonedBodiesAreCounted(t *testing.T) {
-	const size = 8 << 20
+	const size = 2 << 20
 	s := ready(t, mode("never-reads"), func(p *runplan.Plan, _ *timings) {
-		p.Gateway.KeepAliveMS = 1000
+		p.Gateway.KeepAliveMS = 600
 		p.Worker.Threads = 3
 	})
 	if a := s.post(strings.Repeat("x", size)); a.status != 408 {
@@ -104,9 +104,15 @@ func TestAbandonedBodiesAreCounted(t *testing.T) {
 	if got := s.metric("eascmd_body_memory_bytes"); got != size {
 		t.Errorf("%v bytes are counted, %d are held", got, size)
 	}
-	ctx, leave := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer leave()
-	s.try(s.request("POST", "/", strings.Repeat("x", size)).WithContext(ctx))
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		s.try(s.request("POST", "/", strings.Repeat("x", size)).WithContext(ctx))
+	}()
+	eventually(t, "it is at the worker", func() bool { return s.metric("eascmd_inflight_requests") == 2 })
+	leave()
+	<-gone
 	eventually(t, "it was noticed that the client left", func() bool {
 		return strings.Contains(s.do(s.request("GET", "/metrics", "")).body, `eascmd_requests_total{status="499"} 1`)
 	})
@@ -331,5 +337,47 @@ func TestListenerThatBreaksEndsTheRun(t *testing.T) {
 	f := fault.KindOf(listenerEnded(io.ErrUnexpectedEOF))
 	if f != fault.Failed {
 		t.Errorf("kind %v", f)
+	}
+}
+
+// A limit below what is read without asking for room holds as well.
+func TestSmallBodyLimit(t *testing.T) {
+	const limit = 1000
+	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.BodyLimit = limit; p.Gateway.BodyMemory = limit })
+	for size, status := range map[int]int{limit: 200, limit + 1: 413, 5 * limit: 413, smallBody + 1: 413} {
+		for _, length := range []int64{-1, int64(size)} {
+			req, _ := http.NewRequest("POST", s.url("/"), io.MultiReader(strings.NewReader(strings.Repeat("c", size))))
+			req.ContentLength = length
+			if a := s.do(req); a.status != status {
+				t.Errorf("%d bytes, announced %d: %d, %d bytes", size, length, a.status, len(a.body))
+			}
+		}
+	}
+}
+
+// Of a body without a length nobody knows the end, but one that has hardly
+// begun takes no room from others.
+func TestSilentChunkedSendersTakeNoRoom(t *testing.T) {
+	s := ready(t, func(p *runplan.Plan, _ *timings) {
+		p.Gateway.BodyLimit = 1 << 20
+		p.Gateway.BodyMemory = 1 << 20
+		p.Gateway.KeepAliveMS = 500
+	})
+	for range 3 {
+		conn := s.dial()
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	}
+	for _, size := range []int{5, smallBody - 1, smallBody, smallBody + 1, 1 << 20} {
+		for _, length := range []int64{-1, int64(size)} {
+			req, _ := http.NewRequest("POST", s.url("/"), io.MultiReader(strings.NewReader(strings.Repeat("c", size))))
+			req.ContentLength = length
+			if a := s.do(req); a.status != 200 || len(a.body) != size {
+				t.Errorf("%d bytes, announced %d: %d, %d bytes", size, length, a.status, len(a.body))
+			}
+		}
+	}
+	if got := s.metric("eascmd_body_memory_bytes"); got != 0 {
+		t.Errorf("%v bytes are held", got)
 	}
 }

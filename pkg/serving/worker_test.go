@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,6 +156,9 @@ func serveRequests(c *workerConn, in *inbox, mode string) {
 		}
 		switch h.Type {
 		case wire.Request:
+			if old := bodies[h.ID]; cap(old)-len(old) < len(payload) {
+				bodies[h.ID] = slices.Grow(old, len(old)+len(payload)) // appending alone would copy a long one often
+			}
 			bodies[h.ID] = append(bodies[h.ID], payload...)
 			if h.Flags&wire.More != 0 {
 				continue
