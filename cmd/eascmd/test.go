@@ -315,7 +315,11 @@ func cacheDir() (string, error) {
 	if err != nil {
 		return "", fault.New(fault.Missing, "no place for a cache: %w", err).WithHint("set HOME or XDG_CACHE_HOME")
 	}
-	return filepath.Join(dir, "eascmd"), nil
+	// The workers are started elsewhere, and links lead there.
+	if dir, err = filepath.Abs(filepath.Join(dir, "eascmd")); err != nil {
+		return "", fault.New(fault.Failed, "find the cache: %w", err)
+	}
+	return dir, nil
 }
 
 // workspacePath is the check's code for a path that only EAS has. Where a
