@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -46,7 +47,7 @@ func (o Options) Load(path string) (*Description, error) {
 	}
 	if info.IsDir() {
 		return nil, fault.New(fault.Description, "read service description: %s is a directory", path).
-			WithHint("name the file in it, such as %s", path+string(os.PathSeparator)+"service.json")
+			WithHint("name the file in it, such as %s", filepath.Join(path, "service.json"))
 	}
 	if info.Mode().IsRegular() && info.Size() > MaxSize {
 		return nil, tooLarge(path)
@@ -61,8 +62,11 @@ func (o Options) Load(path string) (*Description, error) {
 
 func unreadable(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.Description, "read service description: %s does not exist: %w", path, fs.ErrNotExist).
-			WithHint("`eascmd init` writes a project with a service.json")
+		return &fault.Error{
+			Kind: fault.Description, Err: fs.ErrNotExist,
+			Text: fmt.Sprintf("read service description: %s does not exist", path),
+			Hint: "`eascmd init` writes a project with a service.json",
+		}
 	}
 	return fault.New(fault.Description, "read service description: %w", err)
 }
