@@ -60,12 +60,12 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// keepService keeps `eascmd test` running while a script goes on:
+// keepService keeps `eascmd test` or `eascmd serve` running while a script goes on:
 //
 //	service start test service.json --workers 2   starts it and waits until it is ready; sets $URL, $ENDPOINT, $TOKEN, $PID
 //	service wait REGEXP                           waits until its output matches
-//	service stop [SIGNAL [CODE]]                  sends SIGNAL (INT) and checks the exit status (0);
-//	                                              its output is there for stdout and stderr
+//	service stop [SIGNAL [CODE [again]]]          sends SIGNAL (INT), with again until it ends, and checks the
+//	                                              exit status (0); its output is there for stdout and stderr
 func keepService(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: service start|wait|stop ...")
@@ -108,7 +108,10 @@ func current(ts *testscript.TestScript) *background {
 var (
 	endpointPattern = regexp.MustCompile(`http://[0-9A-Za-z.:\[\]-]+/api/predict/\w+`)
 	tokenPattern    = regexp.MustCompile(`Token\s*\|\s*(\S+)\s*\|`)
-	readyPattern    = regexp.MustCompile(`(?m)^end it: `) // the last thing said at the start
+
+	// What is said last at the start.
+	readyPattern  = regexp.MustCompile(`(?m)^end it: `)
+	servedPattern = regexp.MustCompile(`(?m)^\[OK\] Serving at: `)
 )
 
 func startService(ts *testscript.TestScript, args []string) {
@@ -145,7 +148,11 @@ func startService(ts *testscript.TestScript, args []string) {
 			ts.Logf("the service was still running at the end of the script:\n%s%s", b.out.String(), b.talk.String())
 		}
 	})
-	b.wait(ts, readyPattern)
+	if len(args) > 0 && args[0] == "serve" {
+		b.wait(ts, servedPattern)
+	} else {
+		b.wait(ts, readyPattern)
+	}
 	all := b.out.String() + b.talk.String()
 	url := endpointPattern.FindString(all)
 	if url == "" {
@@ -194,10 +201,22 @@ func stopService(ts *testscript.TestScript, args []string) {
 		ts.Check(err)
 	}
 	ts.Check(b.cmd.Process.Signal(sig))
-	select {
-	case <-b.done:
-	case <-time.After(patience):
-		ts.Fatalf("the service goes on after %v:\n%s%s", sig, b.out.String(), b.talk.String())
+	var more <-chan time.Time
+	if len(args) > 2 && args[2] == "again" {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		more = tick.C
+	}
+	for deadline := time.After(patience); ; {
+		select {
+		case <-b.done:
+		case <-more:
+			_ = b.cmd.Process.Signal(sig) // it may have ended
+			continue
+		case <-deadline:
+			ts.Fatalf("the service goes on after %v:\n%s%s", sig, b.out.String(), b.talk.String())
+		}
+		break
 	}
 	io.WriteString(ts.Stdout(), b.out.String())
 	io.WriteString(ts.Stderr(), b.talk.String())

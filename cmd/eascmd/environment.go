@@ -70,7 +70,7 @@ func (a *app) applyEnvironment(cmd *cobra.Command) error {
 			return
 		}
 		if err := setFlag(flag, value); err != nil {
-			first = fault.New(fault.Usage, "environment variable %s=%q: %w", name, value, err).
+			first = fault.New(fault.Usage, "environment variable %s=%q: %w", name, value, badValue(flag, value, err)).
 				WithHint("it stands for --%s; see `%s --help`", flag.Name, cmd.CommandPath())
 			return
 		}

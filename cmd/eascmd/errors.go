@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,9 @@ import (
 // exit reports err, if there is one, and returns the exit status. It is the
 // only place where errors are printed.
 func (a *app) exit(ctx context.Context, err error) int {
+	if context.Cause(ctx) == errUnread {
+		return statusUnread // there is nobody to tell anything
+	}
 	if err == nil {
 		return 0
 	}
@@ -66,7 +70,31 @@ func flagError(cmd *cobra.Command, err error) error {
 			see = "did you mean " + strings.Join(close, " or ") + "? " + see
 		}
 	}
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		flag := invalid.GetFlag()
+		return fault.New(fault.Usage, "--%s %s: %w", flag.Name, invalid.GetValue(), badValue(flag, invalid.GetValue(), invalid.Unwrap())).WithHint("%s", see)
+	}
 	return fault.New(fault.Usage, "%w", err).WithHint("%s", see)
+}
+
+// badValue says in our words what is wrong with a flag's value; what a flag of
+// ours says about its value are such words already.
+func badValue(flag *pflag.Flag, value string, err error) error {
+	_, isNumber := errors.AsType[*strconv.NumError](err)
+	switch kind := flag.Value.Type(); {
+	case kind == "duration":
+		if _, err := strconv.ParseFloat(value, 64); err == nil {
+			return fmt.Errorf("a time has a unit: write %ss", value)
+		}
+		return errors.New("a time is a number with a unit, such as 500ms, 30s or 5m")
+	case kind == "bool":
+		return errors.New("write true or false")
+	case isNumber && errors.Is(err, strconv.ErrRange):
+		return errors.New("the number is too large or too small")
+	case isNumber:
+		return errors.New("a whole number is needed")
+	}
+	return err
 }
 
 // closeFlags lists the flags whose names are near to name.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"time"
 
+	"github.com/openeas/eascmd/pkg/localtest"
 	"github.com/openeas/eascmd/pkg/serving/event"
 	"github.com/openeas/eascmd/pkg/ui"
 )
@@ -42,6 +44,37 @@ func (a *app) tell(e event.Event) {
 	case event.Stopped:
 		a.term.OK("Service is stopped")
 	}
+}
+
+// tellServed returns what shows the events of a service that runs in the
+// foreground: as tell does, and where the service is reached.
+func (a *app) tellServed(service string) func(event.Event) {
+	var address string
+	return func(e event.Event) {
+		switch e.Type {
+		case event.Listening:
+			address = e.Address
+			a.term.OK("Listening on http://%s", address)
+		case event.Ready:
+			a.tell(e)
+			a.term.OK("Serving at: [%s]", localtest.PredictURL("http://"+callable(address), service))
+		default:
+			a.tell(e)
+		}
+	}
+}
+
+// callable turns an address that is listened on into one that can be called
+// from here.
+func callable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "127.0.0.1" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // stamp is how the original begins each line of a processor's output.

@@ -9,9 +9,10 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
-	// A second signal ends the program at once; one that comes with the first,
-	// as to a process and its group, does not count.
-	context.AfterFunc(ctx, func() { time.AfterFunc(300*time.Millisecond, stop) })
-	os.Exit(Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	signals, stop := signal.NotifyContext(context.Background(), endSignals()...)
+	// A second signal ends the program at once, unless a command sees to it.
+	context.AfterFunc(signals, func() { time.AfterFunc(sameSignal, stop) })
+	ctx, gone := context.WithCancelCause(signals)
+	catchBrokenPipe()
+	os.Exit(Main(ctx, os.Args[1:], os.Stdin, &output{os.Stdout, gone}, &output{os.Stderr, gone}))
 }

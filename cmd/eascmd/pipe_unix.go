@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// ignoreBrokenPipe makes writing to a reader that is gone an error in place of
+// catchBrokenPipe makes writing to a reader that is gone an error in place of
 // sudden death. The signal is caught and not ignored: processes that are
 // started would inherit the latter.
-func ignoreBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+func catchBrokenPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

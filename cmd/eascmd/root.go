@@ -87,7 +87,11 @@ would, and looks after what belongs to it.
 
 Results go to standard output, everything else to standard error. Flags come
 before environment variables, and these before the configuration file. A flag
-that takes several values has one a line in its variable.
+that takes several values has one a line in its variable. NO_COLOR, TERM=dumb
+and CI switch colours off, the latter two progress bars too.
+
+When nobody reads its output any more (eascmd test service.json 2>&1 | head -1)
+it cleans up and ends with status 141.
 
 With -o json a failure is an object on the last line of standard error:
 {"error":{"kind":"usage","exit":2,"message":"...","hint":"..."}}.`,

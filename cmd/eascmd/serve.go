@@ -13,7 +13,6 @@ import (
 	"github.com/openeas/eascmd/pkg/engine/child"
 	"github.com/openeas/eascmd/pkg/engine/process"
 	"github.com/openeas/eascmd/pkg/runplan"
-	"github.com/openeas/eascmd/pkg/serving/event"
 )
 
 type serveOptions struct {
@@ -44,10 +43,11 @@ has, and ends; a second one ends it at once. With --lifeline it also ends, after
 a short drain, when standard input ends: whoever started it holds the other end.
 
 With --events json every event is one JSON object a line on standard output;
-with text, what happens is told on standard error.`,
+with text, what happens is told on standard error: where it listens, when it is
+ready, the processor's output.`,
 		Example: `  eascmd test service.json --keep --print-plan | sed 's/\*\*\*\*/my-token/' > plan.json
   eascmd serve plan.json`,
-		Annotations: exits(fault.Failed, fault.Usage, fault.Description, fault.Processor),
+		Annotations: exits(fault.Description, fault.Processor, fault.Interrupted),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return fault.New(fault.Usage, "there is an argument too many: %q", args[1])
@@ -80,16 +80,10 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 		}
 	}
 	child.SealDescriptors()
-	runOptions := child.Options{RuntimeDir: o.runtimeDir}
-	switch o.events {
-	case "json":
-		ignoreBrokenPipe()
-		runOptions.Emit = child.Writer(a.term.Out)
-	case "text":
-		runOptions.Emit = func(e event.Event) { a.tell(e) }
-	default:
+	if o.events != "json" && o.events != "text" {
 		return fault.New(fault.Usage, "--events %s: events are told as json or text", o.events)
 	}
+	runOptions := child.Options{RuntimeDir: o.runtimeDir}
 	if o.lifeline {
 		if o.planFD < 0 && path == "-" {
 			return fault.New(fault.Usage, "--lifeline and a plan on standard input exclude each other").
@@ -100,6 +94,10 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 	plan, err := o.readPlan(a, path)
 	if err != nil {
 		return err
+	}
+	runOptions.Emit = child.Writer(a.term.Out)
+	if o.events == "text" {
+		runOptions.Emit = a.tellServed(plan.Name)
 	}
 	if o.runtimeDir == "" {
 		// A run of its own: it cleans up after itself, and the next one cleans up
@@ -115,7 +113,22 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 		defer dir.Close()
 		runOptions.RuntimeDir = dir.Path()
 	}
-	return child.Run(ctx, plan, runOptions)
+	ended := make(chan error, 1)
+	go func() { ended <- child.Run(ctx, plan, runOptions) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	second, stop := again()
+	defer stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-second: // the workers end with us
+		a.term.Warn(cutOff)
+		return fault.New(fault.Interrupted, "interrupted")
+	}
 }
 
 func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
@@ -133,7 +146,7 @@ func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
 	default:
 		f, err := os.Open(path)
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, fault.New(fault.Description, "read run plan: %w", err).
+			return nil, fault.New(fault.Description, "read run plan: %s does not exist", path).
 				WithHint("`eascmd test service.json --print-plan` prints one")
 		}
 		if err != nil {

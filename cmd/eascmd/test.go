@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -37,7 +39,7 @@ type testOptions struct {
 	env         []string
 	keep        bool
 	data        string
-	hasData     bool
+	given       func(flag string) bool // on the command line or by its variable
 	bodyLimit   byteSize
 	bodyMemory  byteSize
 	printPlan   bool
@@ -62,18 +64,19 @@ the system permits a private view of the file system.
 With --data one request is posted: the answer's body, whatever its status, and
 nothing else goes to standard output.
 
-Ctrl-C after the service was ready is its regular end, with exit status 0.`,
+Ctrl-C after the service was ready is its regular end, with exit status 0; a
+second one cuts off the requests in flight, with exit status 130.`,
 		Example: `  eascmd test service.json
   eascmd test service.json --port 8080 --env OMP_NUM_THREADS=2
   eascmd test service.json --data 'hello world'
   eascmd test service.json --data @request.json > answer.json`,
-		Annotations: exits(fault.Failed, fault.Usage, fault.Description, fault.Processor, fault.Answer, fault.Missing, fault.Interrupted),
-		Args:        needArgs("SERVICE.JSON"),
+		Annotations: exits(fault.Failed, fault.Usage, fault.Description, fault.Processor, fault.Answer, fault.Missing, fault.Remote, fault.Interrupted),
+		Args:        needDescription,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.hasData = cmd.Flags().Changed("data")
+			opts.given = cmd.Flags().Changed
 			return opts.run(cmd.Context(), a, args[0])
 		},
 	}
@@ -108,6 +111,10 @@ func (o *testOptions) run(ctx context.Context, a *app, path string) error {
 	if data != nil {
 		defer data.Close()
 	}
+	if path == "-" {
+		return fault.New(fault.Usage, "the service description is not read from standard input").
+			WithHint("write it to a file: paths in it may start at its directory")
+	}
 	d, err := service.Load(path)
 	if err != nil {
 		return err
@@ -137,9 +144,19 @@ func (o *testOptions) run(ctx context.Context, a *app, path string) error {
 	return t.serve(ctx, data)
 }
 
+// Limits of flags. That of the threads is the description's; that of the workers
+// is far above what a machine has room for and below what would bring it down.
+const (
+	maxThreads = 4096
+	maxWorkers = 256
+)
+
 func (o *testOptions) overrides() (runplan.Overrides, error) {
 	usage := func(format string, args ...any) (runplan.Overrides, error) {
 		return runplan.Overrides{}, fault.New(fault.Usage, format, args...)
+	}
+	tooSmall := func(format string, args ...any) (runplan.Overrides, error) {
+		return runplan.Overrides{}, fault.New(fault.Usage, format, args...).WithHint("leave the flag out for the default")
 	}
 	switch o.engine {
 	case "process", "auto":
@@ -153,13 +170,17 @@ func (o *testOptions) overrides() (runplan.Overrides, error) {
 	case o.port < 0 || o.port > 65535:
 		return usage("--port %d: a port lies between 0 and 65535", o.port)
 	case o.workers < 1:
-		return usage("--workers %d: at least 1 is needed", o.workers)
-	case o.threads < 0:
-		return usage("--threads %d: at least 1 is needed", o.threads)
-	case o.timeout < 0:
-		return usage("--timeout %v: a time is at least 0", o.timeout)
-	case o.loadTimeout < 0:
-		return usage("--load-timeout %v: a time is at least 0", o.loadTimeout)
+		return tooSmall("--workers %d: at least 1 is needed", o.workers)
+	case o.workers > maxWorkers:
+		return usage("--workers %d: at most %d, each is a process with a model of its own", o.workers, maxWorkers)
+	case o.given("threads") && o.threads < 1:
+		return tooSmall("--threads %d: at least 1 is needed", o.threads)
+	case o.threads > maxThreads:
+		return usage("--threads %d: at most %d, as for rpc.worker_threads", o.threads, maxThreads)
+	case o.given("timeout") && o.timeout <= 0:
+		return tooSmall("--timeout %v: it has to be longer than 0", o.timeout)
+	case o.given("load-timeout") && o.loadTimeout <= 0:
+		return tooSmall("--load-timeout %v: it has to be longer than 0", o.loadTimeout)
 	}
 	result := runplan.Overrides{
 		Host: o.host, Port: o.port, Workers: o.workers, Threads: o.threads,
@@ -185,24 +206,66 @@ type requestBody struct {
 // openData opens what --data names, before anything is started for it.
 func (o *testOptions) openData(a *app) (*requestBody, error) {
 	switch {
-	case !o.hasData:
+	case !o.given("data"):
 		return nil, nil
 	case o.data == "-":
 		return &requestBody{io.NopCloser(a.term.In), -1}, nil
 	case strings.HasPrefix(o.data, "@"):
-		f, err := os.Open(o.data[1:])
-		if err != nil {
-			return nil, fault.New(fault.Usage, "--data: %w", err).
-				WithHint("@FILE posts the content of a file; a body that begins with @ can come from standard input: --data -")
-		}
-		size := int64(-1)
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			size = info.Size()
-		}
-		return &requestBody{f, size}, nil
+		return openBody(o.data[1:])
 	default:
 		return &requestBody{io.NopCloser(strings.NewReader(o.data)), int64(len(o.data))}, nil
 	}
+}
+
+// openBody opens a file that is to be posted.
+func openBody(name string) (*requestBody, error) {
+	refuse := func(err error) error {
+		if name == "" {
+			err = errors.New("the name of the file is missing")
+		}
+		return fault.New(fault.Usage, "--data @%s: %w", name, err).
+			WithHint("@FILE posts the content of a file; a body that begins with @ can come from standard input: --data -")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, refuse(bare(err))
+	}
+	info, err := f.Stat()
+	switch {
+	case err == nil && info.IsDir():
+		err = errors.New("it is a directory")
+		fallthrough
+	case err != nil:
+		f.Close()
+		return nil, refuse(bare(err))
+	case info.Mode().IsRegular():
+		return &requestBody{f, info.Size()}, nil
+	}
+	return &requestBody{f, -1}, nil
+}
+
+// bare takes the operation and the path off an error about a file, for a
+// message that names them in its own way.
+func bare(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// needDescription accepts the one argument of test, and suggests the usual one
+// where it is missing.
+func needDescription(cmd *cobra.Command, args []string) error {
+	err := needArgs("SERVICE.JSON")(cmd, args)
+	if len(args) > 0 {
+		return err
+	}
+	for _, name := range []string{"service.json", "app.json"} {
+		if info, statErr := os.Stat(name); statErr == nil && info.Mode().IsRegular() {
+			return fault.New(fault.Usage, "%w", err).WithHint("did you mean `%s %s`?", cmd.CommandPath(), name)
+		}
+	}
+	return err
 }
 
 // warnAbout tells what of a description does not hold in a process.
@@ -370,6 +433,9 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 		answered = make(chan error, 1)
 		pending  <-chan error // answered, while the one request is under way
 		ended    = ctx.Done()
+		second   <-chan os.Signal
+		cut      bool // by a second signal
+		started  = time.Now()
 	)
 	events := run.Events()
 	for events != nil {
@@ -398,8 +464,17 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 			go t.stop(run)
 		case <-ended:
 			ended = nil
+			var stop func()
+			second, stop = again()
+			defer stop()
 			go t.stop(run)
+		case <-second:
+			second, cut = nil, true
+			go run.Close()
 		}
+	}
+	if cut {
+		t.term.Warn(cutOff)
 	}
 	err = run.Wait()
 	if closeErr := run.Close(); err == nil {
@@ -414,14 +489,27 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 		}
 	}
 	switch {
-	case ctx.Err() != nil && (!ready || data != nil):
+	case cut, ctx.Err() != nil && (!ready || data != nil):
 		return fault.New(fault.Interrupted, "interrupted")
 	case outcome != nil:
 		return outcome
 	case err == nil && data != nil && !posted:
 		return fault.New(fault.Answer, "the service ended before it could be asked")
+	case err != nil && !ready:
+		return t.notReady(err, time.Since(started))
 	}
 	return err
+}
+
+// notReady adds to why a service did not get ready, after so long, that
+// somebody has limited the time for it.
+func (t *testRun) notReady(err error, after time.Duration) error {
+	limit := t.options.loadTimeout
+	if limit == 0 || after < limit || fault.KindOf(err) != fault.Processor || fault.HintOf(err) != "" {
+		return err
+	}
+	return fault.New(fault.Processor, "%w", err).
+		WithHint("--load-timeout gives it %v to load the model; raise it, or leave it out for no limit", limit)
 }
 
 // How long a drain may take: the plan's grace time and a margin, or, when the
@@ -434,7 +522,7 @@ const (
 
 func (t *testRun) stop(run engine.Run) {
 	longest := time.Duration(t.plan.Worker.GraceMS)*time.Millisecond + stopMargin
-	if t.options.hasData {
+	if t.options.given("data") {
 		longest = idleStopMax
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
@@ -487,9 +575,19 @@ func (t *testRun) showService(run engine.Run, ready event.Event) error {
 	if t.plan.Gateway.Token != "" {
 		authorization = " -H 'Authorization: " + t.plan.Gateway.Token + "'"
 	}
-	t.term.Info("call it:  curl %s%s -d 'hello'", endpoint, authorization)
+	t.term.Info("call it:  curl %s%s %s", endpoint, authorization, exampleBody(t.path))
 	t.term.Info("end it:   Ctrl-C")
 	return nil
+}
+
+// exampleBody is what to send a service as curl takes it: the request.txt beside
+// its description, where there is one.
+func exampleBody(description string) string {
+	request := filepath.Join(filepath.Dir(description), "request.txt")
+	if info, err := os.Stat(request); err == nil && info.Mode().IsRegular() {
+		return "--data-binary @" + shellQuote(request)
+	}
+	return "-d 'hello'"
 }
 
 // localName is the name by which the original calls this machine.

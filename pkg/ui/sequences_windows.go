@@ -1,15 +1,11 @@
 package ui
 
-import (
-	"os"
-
-	"golang.org/x/sys/windows"
-)
+import "golang.org/x/sys/windows"
 
 // enableSequences asks the console to understand escape sequences and reports
 // whether it does; consoles before Windows 10 do not.
 func enableSequences(stream any) bool {
-	f, ok := stream.(*os.File)
+	f, ok := stream.(descriptor)
 	if !ok {
 		return false
 	}

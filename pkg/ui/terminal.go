@@ -17,7 +17,6 @@ package ui
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 
@@ -108,7 +107,7 @@ func (t *Terminal) talk(text string) {
 func (t *Terminal) Width(fallback int) int { return streamWidth(t.Err, fallback) }
 
 func streamWidth(stream any, fallback int) int {
-	if f, ok := stream.(*os.File); ok {
+	if f, ok := stream.(descriptor); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 			return w
 		}
@@ -117,9 +116,12 @@ func streamWidth(stream any, fallback int) int {
 }
 
 func isTTY(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && f != nil && term.IsTerminal(int(f.Fd()))
+	f, ok := stream.(descriptor)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
+
+// descriptor is an *os.File, or what stands for one.
+type descriptor interface{ Fd() uintptr }
 
 type style string
 
