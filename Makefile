@@ -87,6 +87,7 @@ packaging: bin/eascmd
 	bin/eascmd completion zsh > .cache/packaging/_eascmd
 	bin/eascmd completion fish > .cache/packaging/eascmd.fish
 	bin/eascmd gen-docs --man .cache/packaging/man
+	$(GO) run ./internal/releasehosts .cache/packaging/hosts
 
 clean:
 	rm -rf bin dist .cache

@@ -56,6 +56,20 @@ func buildCPP(ctx context.Context, dir, path string, log func(string)) error {
 	return nil
 }
 
+// Release builds the C host for a release at path, with the compiler for the
+// platform that it is named for by CPPName. It is not run: the platform may be
+// another one.
+func Release(ctx context.Context, compiler, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fault.New(fault.Failed, "make room for the host: %w", err)
+	}
+	command, err := findCompiler(compiler, exec.LookPath)
+	if err != nil {
+		return err
+	}
+	return compile(ctx, command, cppFlags, path)
+}
+
 // findCompiler returns the command of the C compiler: $CC, which may carry
 // arguments, else the first of the usual names that is there.
 func findCompiler(cc string, look func(string) (string, error)) ([]string, error) {

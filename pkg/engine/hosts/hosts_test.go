@@ -223,3 +223,19 @@ func BenchmarkCPPCached(b *testing.B) {
 		}
 	}
 }
+
+func TestRelease(t *testing.T) {
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("no cc here")
+	}
+	path := filepath.Join(t.TempDir(), "linux-"+runtime.GOARCH, hosts.CPPName("linux", runtime.GOARCH))
+	if err := hosts.Release(t.Context(), "cc", path); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
+		t.Errorf("the built host says %q, %v", out, err)
+	}
+	if err := hosts.Release(t.Context(), "no-such-compiler-here", path); fault.KindOf(err) != fault.Missing {
+		t.Errorf("without a compiler: %v", err)
+	}
+}
