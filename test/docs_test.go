@@ -111,3 +111,34 @@ func block(t *testing.T, page, language, word string) string {
 		rest = after
 	}
 }
+
+// The page about the built-in API lists every metric that there is, and no
+// other.
+func TestDocumentedMetrics(t *testing.T) {
+	names := func(path, pattern string) map[string]bool {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]bool{}
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(data), -1) {
+			found[m[1]] = true
+		}
+		if len(found) == 0 {
+			t.Fatalf("%s names no metrics", path)
+		}
+		return found
+	}
+	there := names("../pkg/serving/metrics.go", `"(eascmd_[a-z_]+)"`)
+	listed := names("../docs/built-in-api.md", "(?m)^\\| `(eascmd_[a-z_]+)`")
+	for name := range there {
+		if !listed[name] {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+	for name := range listed {
+		if !there[name] {
+			t.Errorf("%s is documented and not there", name)
+		}
+	}
+}
