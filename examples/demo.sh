@@ -25,6 +25,7 @@ say "Load it and its model on this machine, post the request 'hello world', prin
 show "cd examples/echo"
 show "../../bin/eascmd test --engine process service.json --data 'hello world'"
 echo
+echo "(This is what the echo demo of EAS itself answers, to the letter: the comma behind \"inputcontent\" belongs to it.)"
 
 say "That was all. To keep it running and call it yourself:"
 echo "cd examples/echo && ../../bin/eascmd test service.json"
