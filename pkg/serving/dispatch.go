@@ -2,6 +2,7 @@ package serving
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,11 +16,10 @@ type job struct {
 	body []byte
 	id   uint64 // of its frames, 0 before it is sent
 
-	conn  net.Conn    // the client's, to see whether it still waits; may be nil
-	timer *time.Timer // of the handler
-	since time.Time   // when it was submitted
-	sent  time.Time   // when it was handed to a worker
-	link  *link       // the worker that has it, nil while it is queued
+	conn  net.Conn  // the client's, to see whether it still waits; nil: nobody's
+	since time.Time // when it was submitted
+	sent  time.Time // when it was handed to a worker
+	link  *link     // the worker that has it, nil while it is queued
 
 	// abandoned is set when nobody waits any more (408, a client that left): the
 	// answer, when it comes, only frees the slot. overdue: its time is over.
@@ -55,6 +55,7 @@ type dispatcher struct {
 
 	mu      sync.Mutex
 	links   []*link // the ready ones
+	leaving []*link // those that are not ready any more and still have requests
 	queue   jobQueue
 	waiting bool     // a worker is on its way: requests may wait for it
 	down    *failure // no worker will come any more
@@ -108,26 +109,47 @@ func (d *dispatcher) idlest() *link {
 	return best
 }
 
-// abandon is called by a handler whose request has had its time. It returns
-// why there is no answer, or nil where one has come at the last moment: then
-// done has been signalled.
-func (d *dispatcher) abandon(j *job) *failure {
+// expire ends the requests whose time is over. Those that their clients left
+// at a worker count as past it from then on.
+func (d *dispatcher) expire(now time.Time, keepalive time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if j.finished || j.failed != nil {
-		return nil
-	}
-	if j.link == nil {
-		j.abandoned = true
-		d.queue.remove(j)
-		if len(d.links) == 0 {
-			return failNoWorker
+	var late []*job
+	d.queue.each(func(j *job) {
+		if now.Sub(j.since) >= keepalive {
+			late = append(late, j)
 		}
-		return failTimeout
+	})
+	why := failTimeout
+	if len(d.links) == 0 {
+		why = failNoWorker
 	}
-	j.link.abandon(j)
-	j.link.noteOverdue(j, time.Now())
-	return failTimeout
+	for _, j := range late {
+		d.giveUp(j, why)
+	}
+	for _, l := range slices.Concat(d.links, d.leaving) {
+		l.each(func(j *job) {
+			if j.conn == nil || j.overdue || now.Sub(j.since) < keepalive {
+				return
+			}
+			if !j.abandoned {
+				d.giveUp(j, failTimeout)
+			}
+			l.noteOverdue(j, now)
+		})
+	}
+}
+
+// giveUp ends a request that has no answer yet; d.mu is held.
+func (d *dispatcher) giveUp(j *job, why *failure) {
+	j.failed = why
+	if j.link == nil {
+		d.queue.remove(j)
+		j.finished = true
+	} else {
+		j.link.abandon(j)
+	}
+	j.done <- struct{}{}
 }
 
 // finish is called when a worker has answered j (why is nil), or will not any
@@ -180,6 +202,7 @@ func (d *dispatcher) leave(l *link) {
 	for i, other := range d.links {
 		if other == l {
 			d.links = append(d.links[:i], d.links[i+1:]...)
+			d.leaving = append(d.leaving, l)
 			return
 		}
 	}
@@ -190,6 +213,9 @@ func (d *dispatcher) fail(l *link, why *failure) {
 	for _, j := range l.orphans() {
 		d.finish(l, j, why, time.Now())
 	}
+	d.mu.Lock()
+	d.leaving = slices.DeleteFunc(d.leaving, func(other *link) bool { return other == l })
+	d.mu.Unlock()
 }
 
 // expect says whether requests may wait for a worker that is on its way.
@@ -232,27 +258,21 @@ func (d *dispatcher) load() (queued, inflight, ready int) {
 	return d.queue.len(), inflight, len(d.links)
 }
 
-// sweep looks after requests that have been under way for a while: it returns
-// those whose client should be looked at, and counts the ones that clients
-// left at a worker as past their time when it is over.
-func (d *dispatcher) sweep(now time.Time, age, keepalive time.Duration) []*job {
+// older returns the requests that have been under way since before a time and
+// whose clients should be looked at.
+func (d *dispatcher) older(than time.Time) []*job {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var old []*job
 	add := func(j *job) {
-		if !j.abandoned && j.conn != nil && now.Sub(j.since) > age {
+		if !j.abandoned && j.conn != nil && j.since.Before(than) {
 			j.watched = true
 			old = append(old, j)
 		}
 	}
 	d.queue.each(add)
-	for _, l := range d.links {
-		l.each(func(j *job) {
-			add(j)
-			if j.abandoned && !j.overdue && now.Sub(j.since) >= keepalive {
-				l.noteOverdue(j, now)
-			}
-		})
+	for _, l := range slices.Concat(d.links, d.leaving) {
+		l.each(add)
 	}
 	return old
 }
@@ -261,17 +281,9 @@ func (d *dispatcher) sweep(now time.Time, age, keepalive time.Duration) []*job {
 func (d *dispatcher) drop(j *job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if j.finished || j.abandoned {
-		return
+	if !j.finished && !j.abandoned {
+		d.giveUp(j, failLeft)
 	}
-	j.failed = failLeft
-	if j.link == nil {
-		d.queue.remove(j)
-		j.finished = true
-	} else {
-		j.link.abandon(j)
-	}
-	j.done <- struct{}{}
 }
 
 // stuck returns the ready workers that have had no free slot, because of

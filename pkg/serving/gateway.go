@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -25,7 +24,6 @@ import (
 type gateway struct {
 	plan      *runplan.Plan
 	keepalive time.Duration
-	listener  net.Listener
 	server    *fasthttp.Server
 	front     *front
 	d         *dispatcher
@@ -34,7 +32,7 @@ type gateway struct {
 	emit      func(event.Event)
 	times     *timings
 	jobs      sync.Pool
-	conns     conns
+	conns     *conns
 	ended     chan struct{} // closed when the server has returned
 	stop      chan struct{} // closed when the sweeper is to end
 	swept     chan struct{}
@@ -55,7 +53,7 @@ func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *bud
 	g := &gateway{
 		plan:      plan,
 		keepalive: time.Duration(plan.Gateway.KeepAliveMS) * time.Millisecond,
-		listener:  listener,
+		conns:     newConns(listener, times),
 		front:     newFront(plan, d, m, end),
 		d:         d,
 		budget:    b,
@@ -67,11 +65,8 @@ func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *bud
 		swept:     make(chan struct{}),
 	}
 	g.jobs.New = func() any {
-		j := &job{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
-		j.timer.Stop()
-		return j
+		return &job{done: make(chan struct{}, 1)}
 	}
-	g.conns.open = make(map[net.Conn]fasthttp.ConnState)
 	g.server = &fasthttp.Server{
 		Handler:                      g.handle,
 		ErrorHandler:                 g.badRequest,
@@ -82,9 +77,6 @@ func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *bud
 		DisablePreParseMultipartForm: true, // a form is a body like any other
 		MaxRequestBodySize:           int(plan.Gateway.BodyLimit),
 		ReadBufferSize:               maxHeader,
-		ReadTimeout:                  times.header,
-		WriteTimeout:                 times.write,
-		IdleTimeout:                  times.idle,
 		Logger:                       silentLogger{},
 		ExpectHandler:                g.mayContinue,
 	}
@@ -102,7 +94,7 @@ func (silentLogger) Printf(string, ...any) {}
 func (g *gateway) start(broken func(error)) {
 	go func() {
 		defer close(g.ended)
-		err := g.server.Serve(patientListener{g.listener})
+		err := g.server.Serve(g.conns)
 		if !g.draining.Load() {
 			broken(listenerEnded(err))
 		}
@@ -114,35 +106,11 @@ func listenerEnded(err error) error {
 	return fault.New(fault.Failed, "no more connections can be taken: %w", err)
 }
 
-// patientListener waits where the server would give up: when there are no
-// descriptors or no memory for another connection, which passes.
-type patientListener struct{ net.Listener }
-
-func (l patientListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err == nil || !passing(err) {
-			return conn, err
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// passing reports whether an error of accept says nothing about the listener.
-func passing(err error) bool {
-	for _, e := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // drain takes no new connections, lets the requests that have come in be
 // answered until ctx ends, and returns how many were not.
 func (g *gateway) drain(ctx context.Context) int {
 	g.draining.Store(true)
-	g.listener.Close()
+	g.conns.Close()
 	return g.conns.drain(ctx)
 }
 
@@ -277,6 +245,9 @@ func (g *gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 
 // handle answers one request.
 func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
+	conn := ctx.Conn().(*clientConn)
+	conn.enter(busy)
+	defer conn.enter(sending)
 	if g.draining.Load() {
 		ctx.SetConnectionClose()
 	}
@@ -301,10 +272,7 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	}
 	if refusal != nil {
 		g.write(ctx, refusal)
-		g.metrics.answered(refusal.status, received, len(refusal.body), time.Since(start))
-		if g.plan.Gateway.AccessLog {
-			g.accessLog(ctx, refusal.status, received, len(refusal.body), time.Since(start))
-		}
+		g.account(ctx, refusal.status, received, len(refusal.body), start)
 		return // j may still be at a worker: it is not used again
 	}
 	status := httpStatus(j.status, j.flags)
@@ -320,10 +288,7 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	default:
 		ctx.SetBody(j.answer)
 	}
-	g.metrics.answered(status, received, sent, time.Since(start))
-	if g.plan.Gateway.AccessLog {
-		g.accessLog(ctx, status, received, sent, time.Since(start))
-	}
+	g.account(ctx, status, received, sent, start)
 	g.reuse(j)
 }
 
@@ -343,7 +308,7 @@ func (g *gateway) reuse(j *job) {
 	if j.watched || cap(j.body) > keptBuffer || cap(j.answer) > keptBuffer || j.forced > 0 {
 		return
 	}
-	*j = job{done: j.done, timer: j.timer, body: j.body[:0], answer: j.answer[:0]}
+	*j = job{done: j.done, body: j.body[:0], answer: j.answer[:0]}
 	g.jobs.Put(j)
 }
 
@@ -456,16 +421,7 @@ func (g *gateway) predict(ctx *fasthttp.RequestCtx, j *job, start time.Time) *re
 	if f := g.d.submit(j); f != nil {
 		return failureReply(f)
 	}
-	j.timer.Reset(g.keepalive)
-	select {
-	case <-j.done:
-		j.timer.Stop()
-	case <-j.timer.C:
-		if f := g.d.abandon(j); f != nil {
-			return failureReply(f)
-		}
-		<-j.done // it came at the last moment
-	}
+	<-j.done // the sweeper sees to it that this comes in time
 	if j.failed != nil {
 		return failureReply(j.failed)
 	}
@@ -484,17 +440,26 @@ func (g *gateway) write(ctx *fasthttp.RequestCtx, r *reply) {
 	ctx.SetBody(r.body)
 }
 
-func (g *gateway) accessLog(ctx *fasthttp.RequestCtx, status, received, sent int, took time.Duration) {
-	g.emit(event.Event{Type: event.Access, Message: fmt.Sprintf("%s %s %.200q %d in=%d out=%d %.2fms",
-		ctx.RemoteAddr(), ctx.Method(), fastCall{ctx}.Path(), status, received, sent, float64(took.Microseconds())/1000)})
+// account counts an answered request, and logs it where that was asked for.
+func (g *gateway) account(ctx *fasthttp.RequestCtx, status, received, sent int, start time.Time) {
+	end := time.Now()
+	g.metrics.answered(status, received, sent, start, end)
+	if g.plan.Gateway.AccessLog {
+		g.emit(event.Event{Type: event.Access, Message: fmt.Sprintf("%s %s %.200q %d in=%d out=%d %.2fms",
+			ctx.RemoteAddr(), ctx.Method(), fastCall{ctx}.Path(), status, received, sent, float64(end.Sub(start).Microseconds())/1000)})
+	}
 }
 
-// sweep does what no single request can: it notices clients that have left
-// and workers whose every slot is taken by a request past its time.
+// sweep does what no single request can, or could only at the cost of a timer
+// of its own: it ends requests that have had their time, and notices clients
+// that have left and workers whose every slot is taken by a request past its
+// time.
 func (g *gateway) sweep() {
 	defer close(g.swept)
-	ticker := time.NewTicker(g.times.sweeping)
+	// A request may be late by a sixteenth of its time.
+	ticker := time.NewTicker(min(g.times.sweeping, max(g.keepalive/16, 2*time.Millisecond)))
 	defer ticker.Stop()
+	var looked time.Time
 	for {
 		select {
 		case <-g.stop:
@@ -502,7 +467,13 @@ func (g *gateway) sweep() {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		for _, j := range g.d.sweep(now, g.times.sweeping, g.keepalive) {
+		g.conns.look(now)
+		g.d.expire(now, g.keepalive)
+		if now.Sub(looked) < g.times.sweeping {
+			continue
+		}
+		looked = now
+		for _, j := range g.d.older(now.Add(-g.times.sweeping)) {
 			if hasLeft(j.conn) {
 				g.d.drop(j)
 			}
@@ -510,69 +481,5 @@ func (g *gateway) sweep() {
 		for _, l := range g.d.stuck(now, g.keepalive) {
 			l.replace(fmt.Sprintf("every thread has been busy with requests past rpc.keepalive (%v) for another %v", g.keepalive, g.keepalive))
 		}
-	}
-}
-
-// conns knows the open connections, to end the idle ones when draining and to
-// count those that were not.
-type conns struct {
-	mu       sync.Mutex
-	open     map[net.Conn]fasthttp.ConnState
-	draining bool
-	empty    chan struct{} // closed when draining and none is open
-}
-
-func (c *conns) note(conn net.Conn, state fasthttp.ConnState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch state {
-	case fasthttp.StateClosed, fasthttp.StateHijacked:
-		delete(c.open, conn)
-	default:
-		c.open[conn] = state
-	}
-	if c.draining {
-		if state == fasthttp.StateIdle || state == fasthttp.StateNew {
-			conn.Close()
-		}
-		if len(c.open) == 0 && c.empty != nil {
-			close(c.empty)
-			c.empty = nil
-		}
-	}
-}
-
-// drain ends idle connections, waits for the others until ctx ends, and
-// returns how many are left.
-func (c *conns) drain(ctx context.Context) int {
-	c.mu.Lock()
-	c.draining = true
-	for conn, state := range c.open {
-		if state != fasthttp.StateActive {
-			conn.Close()
-		}
-	}
-	if len(c.open) == 0 {
-		c.mu.Unlock()
-		return 0
-	}
-	empty := make(chan struct{})
-	c.empty = empty
-	c.mu.Unlock()
-	select {
-	case <-empty:
-		return 0
-	case <-ctx.Done():
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.open)
-}
-
-func (c *conns) closeAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.open {
-		conn.Close()
 	}
 }

@@ -37,14 +37,15 @@ func newMetrics() *metrics {
 }
 
 // answered counts a request to the processor.
-func (m *metrics) answered(status int, received, sent int, took time.Duration) {
+func (m *metrics) answered(status int, received, sent int, start, end time.Time) {
+	took := end.Sub(start)
 	if status >= 0 && status < len(m.statuses) {
 		m.statuses[status].Add(1)
 	}
 	m.received.Add(int64(received))
 	m.sent.Add(int64(sent))
 	m.latency.Observe(took.Seconds())
-	m.window.add(took)
+	m.window.add(end, took)
 }
 
 func (m *metrics) death() { m.deaths.Add(1) }
@@ -150,8 +151,8 @@ type window struct {
 
 const windowSeconds = 10
 
-func (w *window) add(took time.Duration) {
-	now := time.Now().Unix()
+func (w *window) add(at time.Time, took time.Duration) {
+	now := at.Unix()
 	cell := &w.cells[now%int64(len(w.cells))]
 	if cell.second.Load() != now {
 		w.mu.Lock()

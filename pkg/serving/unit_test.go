@@ -206,7 +206,7 @@ func TestPrefetchFollowsTheProcessor(t *testing.T) {
 func TestWindowRates(t *testing.T) {
 	var w window
 	for range 50 {
-		w.add(2 * time.Millisecond)
+		w.add(time.Now(), 2*time.Millisecond)
 	}
 	if qps, _ := w.rates(time.Now()); qps != 0 {
 		t.Errorf("the running second counts already: %v", qps)

@@ -1,0 +1,176 @@
+package serving
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// conns knows the clients' connections and what each is doing, to end those
+// that take too long over it, and, when draining, the idle ones. It is also
+// the listener that the server takes its connections from.
+//
+// The time limits are kept here, by looking at all connections now and then:
+// deadlines set before every read and write would cost a tenth of a request.
+type conns struct {
+	net.Listener
+	times *timings
+	clock atomic.Int64 // milliseconds since the start, as of the last look
+	start time.Time
+
+	mu       sync.Mutex
+	open     map[*clientConn]struct{}
+	draining atomic.Bool
+	empty    chan struct{} // closed when draining and none is open
+}
+
+// clientConn is a client's connection.
+type clientConn struct {
+	*net.TCPConn
+	of    *conns
+	doing atomic.Int64 // a phase, and above it the clock when it began
+}
+
+// phase is what a connection is doing.
+type phase int64
+
+const (
+	fresh   phase = iota // nothing has come yet
+	head                 // a request's head is coming
+	busy                 // the request is being read or answered
+	sending              // the answer is on its way
+	idle                 // the next request may come
+)
+
+const phaseBits = 3
+
+func newConns(listener net.Listener, times *timings) *conns {
+	return &conns{Listener: listener, times: times, start: time.Now(), open: make(map[*clientConn]struct{})}
+}
+
+// Accept waits where the server would give up: when there are no descriptors
+// or no memory for another connection, which passes.
+func (c *conns) Accept() (net.Conn, error) {
+	for {
+		conn, err := c.Listener.Accept()
+		if err == nil {
+			client := &clientConn{TCPConn: conn.(*net.TCPConn), of: c}
+			client.enter(fresh)
+			c.mu.Lock()
+			c.open[client] = struct{}{}
+			c.mu.Unlock()
+			return client, nil
+		}
+		if !passing(err) {
+			return nil, err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// passing reports whether an error of accept says nothing about the listener.
+func passing(err error) bool {
+	for _, e := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *clientConn) enter(p phase) { c.doing.Store(c.of.clock.Load()<<phaseBits | int64(p)) }
+
+func (c *clientConn) phase() (p phase, since time.Duration) {
+	doing := c.doing.Load()
+	return phase(doing & (1<<phaseBits - 1)), time.Duration(doing>>phaseBits) * time.Millisecond
+}
+
+// note is told by the server what becomes of a connection.
+func (c *conns) note(conn net.Conn, state fasthttp.ConnState) {
+	client := conn.(*clientConn)
+	switch state {
+	case fasthttp.StateActive:
+		client.enter(head)
+	case fasthttp.StateIdle:
+		client.enter(idle)
+		if c.draining.Load() {
+			client.Close()
+		}
+	case fasthttp.StateClosed, fasthttp.StateHijacked:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.open, client)
+		c.checkEmpty()
+	}
+}
+
+// checkEmpty is called with c.mu held.
+func (c *conns) checkEmpty() {
+	if len(c.open) == 0 && c.empty != nil {
+		close(c.empty)
+		c.empty = nil
+	}
+}
+
+// look ends what takes too long. What is overdue with the head of a request is
+// told so: its read ends, and badRequest answers.
+func (c *conns) look(now time.Time) {
+	clock := now.Sub(c.start)
+	c.clock.Store(clock.Milliseconds())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for client := range c.open {
+		p, since := client.phase()
+		spent := clock - since
+		switch {
+		case p == head && spent > c.times.header && spent <= c.times.header+headGrace:
+			client.SetReadDeadline(now)
+		case p == head && spent > c.times.header+headGrace,
+			p == fresh && spent > c.times.header,
+			p == sending && spent > c.times.write,
+			p == idle && spent > c.times.idle:
+			client.Close()
+		}
+	}
+}
+
+// headGrace is how long a client may take to hear that its head was too slow.
+const headGrace = 5 * time.Second
+
+// drain ends the connections that are not in a request, waits for the others
+// until ctx ends, and returns how many are left.
+func (c *conns) drain(ctx context.Context) int {
+	c.draining.Store(true)
+	empty := make(chan struct{})
+	c.mu.Lock()
+	for client := range c.open {
+		if p, _ := client.phase(); p == fresh || p == idle {
+			client.Close()
+		}
+	}
+	c.empty = empty
+	c.checkEmpty()
+	c.mu.Unlock()
+	select {
+	case <-empty:
+		return 0
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
+func (c *conns) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for client := range c.open {
+		client.Close()
+	}
+}
