@@ -20,6 +20,8 @@ func (a *app) tell(e event.Event) {
 		a.term.Info("worker %d is still loading the model, since %s", e.Worker, shortDuration(e.ElapsedMS))
 	case event.Ready:
 		a.term.OK("Service is ready after %s", shortDuration(e.ElapsedMS))
+	case event.WarmedUp:
+		a.term.OK("Worker %d: %s in %s", e.Worker, e.Message, shortDuration(e.ElapsedMS))
 	case event.Log:
 		a.term.Info("%s [worker %d] %s", stamp(e), e.Worker, ui.Printable(e.Message))
 	case event.Access:

@@ -78,6 +78,7 @@ func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *bud
 		MaxRequestBodySize:           int(plan.Gateway.BodyLimit),
 		ReadBufferSize:               maxHeader,
 		Logger:                       silentLogger{},
+		SecureErrorLogMessage:        true, // no request comes back in an error, token and all
 		ExpectHandler:                g.mayContinue,
 	}
 	return g

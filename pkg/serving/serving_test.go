@@ -930,7 +930,7 @@ func TestLoadFailures(t *testing.T) {
 		deaths   int
 	}{
 		"FAILED":             {[]setting{mode("failed")}, []string{"no model there"}, 0},
-		"exits early":        {[]setting{mode("exit-early")}, []string{"died 3 times in a row before it was ready"}, 3},
+		"exits early":        {[]setting{mode("exit-early")}, []string{"died 3 times in a row before it was ready: at last it ended with exit status 7"}, 3},
 		"garbage":            {[]setting{mode("garbage-first"), loadLimit(300)}, []string{"3 times"}, 3},
 		"wrong key":          {[]setting{mode("wrong-key"), loadLimit(300)}, []string{"3 times"}, 3},
 		"wrong version":      {[]setting{mode("wrong-version"), loadLimit(300)}, []string{"3 times"}, 3},
@@ -1148,6 +1148,9 @@ func TestWarmUp(t *testing.T) {
 	s.wait("a bad answer is told", func(e event.Event) bool {
 		return e.Type == event.Warning && strings.Contains(e.Message, "was answered 404: cold")
 	})
+	if e := s.waitType(event.WarmedUp); e.Message != "2 warm-up requests were replayed" {
+		t.Errorf("%+v", e)
+	}
 	s.wait("a missing file is told", func(e event.Event) bool { return e.Type == event.Warning && strings.Contains(e.Message, "missing") })
 }
 
@@ -1229,6 +1232,41 @@ func TestPlansThatCannotRun(t *testing.T) {
 		err := Run(t.Context(), p, Options{})
 		if err == nil || !strings.Contains(err.Error(), want) || fault.KindOf(err) != fault.Description {
 			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestCrashInWarmUpNamesTheRequest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "poison")
+	os.WriteFile(path, []byte("die 3"), 0o600)
+	s := start(t, func(p *runplan.Plan, _ *timings) { p.Worker.WarmUp = []string{path} })
+	s.failure()
+	if e := s.waitType(event.WorkerExit); !strings.Contains(e.Message, "it was answering the warm-up request "+path) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// The answer to a request that cannot be read does not repeat it: the token in
+// it could end up in somebody's log.
+func TestUnreadableRequestsAreNotRepeated(t *testing.T) {
+	s := ready(t)
+	conn := s.dial()
+	defer conn.Close()
+	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: very-secret\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx")
+	text, _ := io.ReadAll(conn)
+	if !strings.HasPrefix(string(text), "HTTP/1.1 400 ") || strings.Contains(string(text), "very-secret") {
+		t.Errorf("answered %q", text)
+	}
+}
+
+func TestDrainWhileLoadingIsNoFault(t *testing.T) {
+	s := start(t, mode("drained-while-loading"))
+	s.waitType(event.Log)
+	s.stop()
+	<-s.done
+	for _, e := range s.all() {
+		if e.Type == event.WorkerExit || e.Type == event.Warning || e.Type == event.Failed {
+			t.Errorf("%+v", e)
 		}
 	}
 }

@@ -229,10 +229,10 @@ func (s *supervisor) supervise(id int) {
 		}
 		switch {
 		case s.plan.Worker.NoRestart:
-			s.giveUp(fault.New(fault.Processor, "worker %d died and runtime.enable_crash_block forbids to start it again", id))
+			s.giveUp(fault.New(fault.Processor, "worker %d died and runtime.enable_crash_block forbids to start it again: it %s", id, life.reason(id)))
 			return
 		case early >= maxEarlyDeaths:
-			s.giveUp(fault.New(fault.Processor, "worker %d died %d times in a row before it was ready", id, early))
+			s.giveUp(fault.New(fault.Processor, "worker %d died %d times in a row before it was ready: at last it %s", id, early, life.reason(id)))
 			return
 		}
 		wait := backoff.next(life.ready, time.Now())
@@ -279,6 +279,13 @@ type life struct {
 	why      string       // the explanation of its death
 	abnormal bool         // it did not simply end
 	fatal    *fault.Error // the run cannot go on
+}
+
+// reason is the first line of the explanation, without the worker that it is
+// about.
+func (l life) reason(id int) string {
+	line, _, _ := strings.Cut(l.why, "\n")
+	return strings.TrimPrefix(line, fmt.Sprintf("worker %d (process %d) ", id, l.pid))
 }
 
 // live starts worker id, serves with it, and returns when it is dead.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -22,9 +23,10 @@ type worker struct {
 	start   []byte // the payload of START
 	started time.Time
 	link    *link
-	read    chan struct{} // closed when nothing more is read from link
-	readEnd error         // why, once read is closed; nil at end-of-file
-	silent  bool          // it was told that the worker does not answer
+	read    chan struct{}          // closed when nothing more is read from link
+	readEnd error                  // why, once read is closed; nil at end-of-file
+	warming atomic.Pointer[string] // the warm-up request that it is answering
+	silent  bool                   // it was told that the worker does not answer
 }
 
 func (w *worker) run(greeted <-chan hello) life {
@@ -85,7 +87,7 @@ func (w *worker) run(greeted <-chan hello) life {
 			}
 			w.emit(event.Event{Type: event.Loading, Worker: w.id, ElapsedMS: time.Since(w.started).Milliseconds()})
 		case <-deadline:
-			w.process.killBecause(fmt.Sprintf("loading took longer than %v", time.Duration(w.plan.Worker.LoadTimeoutMS)*time.Millisecond))
+			w.process.killBecause(fmt.Sprintf("loading took longer than the load timeout of %v", time.Duration(w.plan.Worker.LoadTimeoutMS)*time.Millisecond))
 		case <-stop:
 			stop = nil
 			w.askToEnd()
@@ -183,7 +185,7 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 			}
 			loaded <- &loadFailure{state: props["state"], message: props["message"], hint: props["hint"]}
 			return nil
-		case wire.Pong:
+		case wire.Pong, wire.Drained: // the latter where it was told to end while it loads
 		default:
 			if h.Type.Known() {
 				return fmt.Errorf("frame %v before READY", h.Type)
@@ -247,12 +249,15 @@ func startPayload(p *runplan.Plan) ([]byte, error) {
 // processor answers them is its own affair; what went wrong is told. It fails
 // where the worker dies of them.
 func (w *worker) warmUp() error {
+	begin, sent := time.Now(), 0
 	for _, path := range w.plan.Worker.WarmUp {
 		body, err := os.ReadFile(path)
 		if err != nil {
 			w.emit(event.Event{Type: event.Warning, Worker: w.id, Message: "warm-up request was not sent: " + err.Error()})
 			continue
 		}
+		sent++
+		w.warming.Store(&path)
 		j := &job{body: body, since: time.Now(), done: make(chan struct{}, 1)}
 		w.d.mu.Lock()
 		w.link.assign(j, j.since)
@@ -268,6 +273,9 @@ func (w *worker) warmUp() error {
 				Message: fmt.Sprintf("warm-up request %s was answered %d: %s", path, status, excerpt(j.answer))})
 		}
 	}
+	w.warming.Store(nil)
+	w.emit(event.Event{Type: event.WarmedUp, Worker: w.id, ElapsedMS: time.Since(begin).Milliseconds(),
+		Message: fmt.Sprintf("%d warm-up requests were replayed", sent)})
 	return nil
 }
 
@@ -314,6 +322,9 @@ func (w *worker) bury() string {
 		w.process.note(breach(w.readEnd))
 	}
 	why := w.process.explain()
+	if path := w.warming.Load(); path != nil {
+		why += "\nit was answering the warm-up request " + *path
+	}
 	w.d.fail(w.link, &failure{500, why})
 	return why
 }

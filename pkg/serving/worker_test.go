@@ -114,6 +114,9 @@ func testWorker(mode string) {
 				os.Exit(1)
 			case mode == "hang-loading":
 				continue
+			case mode == "drained-while-loading":
+				fmt.Println("loading")
+				continue
 			case mode == "ready-garbage":
 				c.properties(wire.Ready, "concurrency", "many")
 				continue
@@ -140,6 +143,9 @@ func testWorker(mode string) {
 		case wire.Ping:
 			c.frame(wire.Header{Type: wire.Pong, ID: h.ID}, payload)
 		case wire.Drain:
+			if mode == "drained-while-loading" {
+				c.frame(wire.Header{Type: wire.Drained}, nil)
+			}
 			os.Exit(0)
 		}
 	}

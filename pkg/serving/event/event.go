@@ -14,6 +14,7 @@ const (
 	Listening  Type = "listening"   // the gateway's socket is open; Address is set
 	Loading    Type = "loading"     // every 10 s while a worker loads; Worker, ElapsedMS
 	Ready      Type = "ready"       // every worker is ready for the first time; ElapsedMS is the loading time
+	WarmedUp   Type = "warmed-up"   // a worker has answered its warm-up requests; Worker, Message, ElapsedMS
 	Log        Type = "log"         // a line of the processor's output; Worker, Stream, Message
 	Access     Type = "access"      // an answered request; Message is the line
 	WorkerExit Type = "worker-exit" // a worker died; Worker, PID, Message is the whole explanation
