@@ -248,3 +248,12 @@ func TestManyProblems(t *testing.T) {
 		t.Errorf("the report has %d bytes", n)
 	}
 }
+
+func TestNameTooLongForADirectory(t *testing.T) {
+	for length, refused := range map[int]bool{255: false, 256: true} {
+		_, err := Parse("s.json", []byte(`{"name":"`+strings.Repeat("x", length)+`","processor":"pmml","model_path":"oss://b/m"}`))
+		if (err != nil) != refused {
+			t.Errorf("%d characters: %v", length, err)
+		}
+	}
+}

@@ -122,8 +122,13 @@ func (p *parser) lookalike(field string) *unknownField {
 	return nil
 }
 
-// longestName is the length up to which names are known to work everywhere.
-const longestName = 44
+const (
+	// longestName is the length up to which names are known to work everywhere.
+	longestName = 44
+	// mostName is how long the name of a directory may be: a service has one
+	// of its name.
+	mostName = 255
+)
 
 func (p *parser) checkName() {
 	name := p.d.Name
@@ -145,8 +150,12 @@ func (p *parser) checkName() {
 	if !isSafeName(name) {
 		p.warn("name", "names of lower-case letters, digits and underscores that start with a letter work everywhere", "%q may be refused by the platform", clip(name))
 	}
-	if len(name) > longestName {
-		p.warn("name", "choose one of at most "+strconv.Itoa(longestName)+" characters", "has %d characters and may be refused by the platform", len(name))
+	shorter := "choose one of at most " + strconv.Itoa(longestName) + " characters"
+	switch {
+	case len(name) > mostName:
+		p.fail("name", shorter, "has %d characters, more than the name of the service's directory may have", len(name))
+	case len(name) > longestName:
+		p.warn("name", shorter, "has %d characters and may be refused by the platform", len(name))
 	}
 }
 
