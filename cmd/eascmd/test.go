@@ -238,7 +238,7 @@ func openBody(name string) (*requestBody, error) {
 	case err != nil:
 		f.Close()
 		return nil, refuse(bare(err))
-	case info.Mode().IsRegular():
+	case info.Mode().IsRegular() && info.Size() > 0: // 0 is also what /proc says
 		return &requestBody{f, info.Size()}, nil
 	}
 	return &requestBody{f, -1}, nil
