@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -95,6 +96,7 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
+	limitGarbage(plan)
 	runOptions.Emit = child.Writer(a.term.Out)
 	if o.events == "text" {
 		runOptions.Emit = a.tellServed(plan.Name)
@@ -161,4 +163,13 @@ func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
 			WithHint("`eascmd test service.json --print-plan` prints a plan that this version reads")
 	}
 	return plan, nil
+}
+
+// limitGarbage has garbage collected earlier where it would otherwise make the
+// program much larger than the bodies that it may hold.
+func limitGarbage(plan *runplan.Plan) {
+	const everythingElse = 128 << 20
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(plan.Gateway.BodyMemory/2*3 + everythingElse)
+	}
 }

@@ -15,6 +15,7 @@ type budget struct {
 
 	mu      sync.Mutex
 	used    int64
+	peak    int64     // the most that was used since the last trim
 	waiters list.List // of *budgetWaiter
 }
 
@@ -30,7 +31,7 @@ func newBudget(limit int64) *budget { return &budget{limit: limit} }
 func (b *budget) acquire(ctx context.Context, n int64) error {
 	b.mu.Lock()
 	if b.waiters.Len() == 0 && b.used+n <= b.limit {
-		b.used += n
+		b.take(n)
 		b.mu.Unlock()
 		return nil
 	}
@@ -60,9 +61,30 @@ func (b *budget) acquire(ctx context.Context, n int64) error {
 // of all other requests on that worker. The excess keeps new bodies out.
 func (b *budget) force(n int64) {
 	b.mu.Lock()
-	b.used += n
+	b.take(n)
 	b.mu.Unlock()
 }
+
+// take counts n bytes as used; b.mu is held.
+func (b *budget) take(n int64) {
+	b.used += n
+	b.peak = max(b.peak, b.used)
+}
+
+// trim reports, once, that much memory was used and hardly any is now.
+func (b *budget) trim() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.peak < worthTrimming || b.used > worthTrimming/16 {
+		return false
+	}
+	b.peak = b.used
+	return true
+}
+
+// worthTrimming is how many bytes of bodies are worth a garbage collection to
+// give them back at once.
+const worthTrimming = 64 << 20
 
 func (b *budget) release(n int64) {
 	if n == 0 {
@@ -81,7 +103,7 @@ func (b *budget) grant() {
 		if b.used+w.need > b.limit {
 			return
 		}
-		b.used += w.need
+		b.take(w.need)
 		b.waiters.Remove(e)
 		close(w.ready)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -474,6 +475,11 @@ func (g *gateway) sweep() {
 			continue
 		}
 		looked = now
+		// A burst of large bodies is over: left alone, the runtime would keep
+		// their memory for minutes.
+		if g.budget.trim() {
+			debug.FreeOSMemory()
+		}
 		for _, j := range g.d.older(now.Add(-g.times.sweeping)) {
 			if hasLeft(j.conn) {
 				g.d.drop(j)

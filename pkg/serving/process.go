@@ -47,9 +47,9 @@ type process struct {
 // that it left behind may hold the pipes open for ever.
 const outputTime = 500 * time.Millisecond
 
-func startProcess(plan *runplan.Plan, id int, env []string, emit func(event.Event), times *timings) (*process, error) {
+func startProcess(plan *runplan.Plan, id int, dir string, env []string, emit func(event.Event), times *timings) (*process, error) {
 	p := &process{id: id, plan: plan, emit: emit, times: times, dead: make(chan struct{})}
-	crash, err := crashFile()
+	crash, err := crashFile(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +123,10 @@ func (p *process) launch(env []string, output [2]*os.File) error {
 }
 
 // crashFile makes the file that a crash is recorded in. It has no name, so
-// that nothing is left of it.
-func crashFile() (*os.File, error) {
-	f, err := os.CreateTemp("", "eas-crash-")
+// that nothing is left of it; should we be killed before it has none, the
+// directory goes with the run.
+func crashFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "crash-")
 	if err != nil {
 		return nil, err
 	}

@@ -48,28 +48,30 @@ type Options struct {
 
 // timings are the waits that no plan sets.
 type timings struct {
-	header   time.Duration // for the head of a request
-	body     time.Duration // how long a body may lag behind minBodyRate
-	idle     time.Duration // between the requests of a connection
-	write    time.Duration // for an answer to be taken
-	loading  time.Duration // between two signs that a worker still loads
-	ping     time.Duration // between two PINGs
-	goodbye  time.Duration // for a process that has closed its connection
-	settled  time.Duration // a worker that was ready for this long starts with no back-off
-	sweeping time.Duration // between two looks at old requests, and their age
+	header    time.Duration // for the head of a request
+	body      time.Duration // how long a body may lag behind minBodyRate
+	idle      time.Duration // between the requests of a connection
+	write     time.Duration // for an answer to be taken
+	loading   time.Duration // between two signs that a worker still loads
+	ping      time.Duration // between two PINGs
+	goodbye   time.Duration // for a process that has closed its connection
+	abandoned time.Duration // at the end, for calls whose clients are gone
+	settled   time.Duration // a worker that was ready for this long starts with no back-off
+	sweeping  time.Duration // between two looks at old requests, and their age
 }
 
 func standardTimings() *timings {
 	return &timings{
-		header:   60 * time.Second,
-		body:     30 * time.Second,
-		idle:     10 * time.Minute,
-		write:    10 * time.Minute,
-		loading:  10 * time.Second,
-		ping:     10 * time.Second,
-		goodbye:  5 * time.Second,
-		settled:  10 * time.Second,
-		sweeping: 100 * time.Millisecond,
+		header:    60 * time.Second,
+		body:      30 * time.Second,
+		idle:      10 * time.Minute,
+		write:     10 * time.Minute,
+		loading:   10 * time.Second,
+		ping:      10 * time.Second,
+		goodbye:   5 * time.Second,
+		abandoned: 2 * time.Second,
+		settled:   10 * time.Second,
+		sweeping:  100 * time.Millisecond,
 	}
 }
 

@@ -1100,6 +1100,28 @@ func TestGraceTimeEnds(t *testing.T) {
 	}
 }
 
+// A thread that hangs in a request whose client is gone does not hold up the
+// end for the whole grace time.
+func TestDrainDoesNotWaitForNobody(t *testing.T) {
+	s := ready(t, func(p *runplan.Plan, times *timings) {
+		p.Gateway.KeepAliveMS = 200
+		p.Worker.GraceMS = 60_000
+		times.abandoned = 100 * time.Millisecond
+	})
+	if a := s.post("sleep 60000"); a.status != 408 {
+		t.Errorf("%+v", a)
+	}
+	begin := time.Now()
+	s.stop()
+	<-s.done
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("draining took %v", took)
+	}
+	if s.err != nil {
+		t.Error(s.err)
+	}
+}
+
 func TestTerm(t *testing.T) {
 	s := ready(t)
 	if a := s.do(s.request("POST", "/api/builtin/term", "")); a.status != 200 {
@@ -1159,7 +1181,9 @@ func TestProcessorSeesNoKeysOfOurs(t *testing.T) {
 	t.Setenv("EASCMD_PROFILE", "mine")
 	t.Setenv("SOMETHING_ELSE", "kept")
 	s := ready(t, func(p *runplan.Plan, _ *timings) {
-		p.Worker.Env = append(p.Worker.Env, runplan.Env{Name: "OWN", Value: "from the plan"}, runplan.Env{Name: "PATH", Value: "/replaced"})
+		p.Worker.Env = append(p.Worker.Env, runplan.Env{Name: "OWN", Value: "from the plan"}, runplan.Env{Name: "PATH", Value: "/replaced"},
+			// Ours are set last: a plan cannot cut a worker off.
+			runplan.Env{Name: "EASCMD_WORKER_KEY", Value: "x"}, runplan.Env{Name: "EASCMD_WORKER_SOCKET", Value: "/nowhere"})
 	})
 	for name, want := range map[string]string{
 		"ALIBABA_CLOUD_ACCESS_KEY_SECRET": "", "EASCMD_PROFILE": "", "SOMETHING_ELSE": "kept", "OWN": "from the plan", "PATH": "/replaced",

@@ -308,7 +308,7 @@ func (s *supervisor) live(id int) life {
 	}()
 
 	start := time.Now()
-	p, err := startProcess(s.plan, id, s.environment(id, key), s.emit, s.times)
+	p, err := startProcess(s.plan, id, s.dir, s.environment(id, key), s.emit, s.times)
 	if err != nil {
 		f := fault.New(fault.Processor, "start worker %d: %w", id, err)
 		if s.everReady(id) { // what is missing now was there before
@@ -366,14 +366,14 @@ func (s *supervisor) becameReady(id int, took time.Duration) {
 }
 
 func (s *supervisor) environment(id int, key string) []string {
-	own := map[string]string{
-		"EASCMD_WORKER_SOCKET": filepath.Join(s.dir, socketName),
-		"EASCMD_WORKER_ID":     strconv.Itoa(id),
-		"EASCMD_WORKER_KEY":    key,
-	}
+	own := make(map[string]string)
 	for _, v := range s.plan.Worker.Env {
 		own[v.Name] = v.Value
 	}
+	// Last: no plan may change how a worker finds us.
+	own["EASCMD_WORKER_SOCKET"] = filepath.Join(s.dir, socketName)
+	own["EASCMD_WORKER_ID"] = strconv.Itoa(id)
+	own["EASCMD_WORKER_KEY"] = key
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")

@@ -55,6 +55,27 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// Memory is given back once a burst of large bodies is over, and only then.
+func TestTrim(t *testing.T) {
+	b := newBudget(1 << 40)
+	b.force(worthTrimming - 1)
+	b.release(worthTrimming - 1)
+	if b.trim() {
+		t.Error("trimmed after little")
+	}
+	b.force(worthTrimming)
+	if b.trim() {
+		t.Error("trimmed while it is in use")
+	}
+	b.release(worthTrimming)
+	if !b.trim() {
+		t.Error("not trimmed after a burst")
+	}
+	if b.trim() {
+		t.Error("trimmed twice")
+	}
+}
+
 func (b *budget) waiting() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

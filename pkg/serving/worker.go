@@ -300,6 +300,17 @@ func (w *worker) askToEnd() {
 	}
 	w.d.leave(w.link)
 	w.link.out.message(wire.Header{Type: wire.Drain}, nil)
+	// By now every client has its answer or is gone. A call that still goes on
+	// works for nobody.
+	if len(w.link.orphans()) > 0 {
+		go func() {
+			select {
+			case <-w.process.dead:
+			case <-time.After(w.times.abandoned):
+				w.process.killBecause("it was still busy with requests that nobody waited for any more")
+			}
+		}()
+	}
 }
 
 // bury explains the death of the process, answers the requests that died with
