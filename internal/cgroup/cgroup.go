@@ -1,6 +1,8 @@
-// Package cgroup limits the memory of a run's workers with a control group of
-// their own, where the system lets this user make one. It knows version 2 (a
-// delegated subtree) and the memory hierarchy of version 1.
+// Package cgroup keeps a run's workers, and all that they start, in a control
+// group of their own, where the system lets this user make one: so that their
+// memory is limited, and none of them outlives the run. It knows version 2 (a
+// delegated subtree where there is a limit) and the memory hierarchy of
+// version 1.
 //
 // A group is a directory; whoever holds its path can put processes in, read
 // how many the kernel killed for memory, and remove it. So the parts of a run

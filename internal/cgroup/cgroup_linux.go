@@ -17,7 +17,8 @@ import (
 )
 
 // Create makes a group called name whose processes together may use limit
-// bytes of memory, swap included. The group is a child of this process's own
+// bytes of memory, swap included; a limit of 0 is none, and the group only
+// holds its processes together. The group is a child of this process's own
 // group where the kernel allows that, so that limits which hold for this
 // process hold for it too. The error wraps ErrUnsupported where the system or
 // its administrator does not let this user make one; its text says why.
@@ -27,11 +28,11 @@ import (
 func Create(name string, limit int64, announce func(dir string) error) (string, error) {
 	self, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return "", fmt.Errorf("%w: %v", ErrUnsupported, err)
+		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return "", fmt.Errorf("%w: %v", ErrUnsupported, err)
+		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	places, err := candidates(self, mounts)
 	if err != nil {
@@ -40,7 +41,7 @@ func Create(name string, limit int64, announce func(dir string) error) (string, 
 	var reasons []string
 	for _, p := range places {
 		dir := filepath.Join(p.parent, name)
-		err := p.allows()
+		err := p.allows(limit)
 		if err == nil && announce != nil {
 			err = announce(dir)
 		}
@@ -167,9 +168,9 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// allows says whether this user may make a group in p and move processes of
-// its own into it.
-func (p place) allows() error {
+// allows says whether this user may make a group in p, with a limit or without
+// one (0), and move processes of its own into it.
+func (p place) allows(limit int64) error {
 	if err := unix.Access(p.parent, unix.W_OK); err != nil {
 		return fmt.Errorf("%s: %w", p.parent, err)
 	}
@@ -179,6 +180,9 @@ func (p place) allows() error {
 	// Moving a process needs the right to write to the common ancestor.
 	if err := unix.Access(filepath.Join(p.parent, "cgroup.procs"), unix.W_OK); err != nil {
 		return fmt.Errorf("%s/cgroup.procs: %w", p.parent, err)
+	}
+	if limit <= 0 {
+		return nil // no controller is needed
 	}
 	control := filepath.Join(p.parent, "cgroup.subtree_control")
 	enabled, err := os.ReadFile(control)
@@ -210,6 +214,9 @@ func hasWord(text []byte, word string) bool {
 func (p place) create(dir string, limit int64) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
+	}
+	if limit <= 0 {
+		return nil
 	}
 	defer func() {
 		if err != nil {
@@ -256,7 +263,11 @@ func Add(dir string, pid int) error {
 // The caller keeps its goroutine on its thread from before the call until the
 // process has been started, and calls done then. Where Join fails, Add does.
 func Join(dir string, attr *syscall.SysProcAttr) (done func(), err error) {
-	if _, err := os.Stat(filepath.Join(dir, "memory.max")); err == nil {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return nil, fmt.Errorf("join control group %s: %w", dir, err)
+	}
+	if stat.Type == unix.CGROUP2_SUPER_MAGIC {
 		if !clonesIntoGroups() {
 			return nil, fmt.Errorf("%w: Linux 5.7 is needed to start a process in a group", ErrUnsupported)
 		}

@@ -190,8 +190,39 @@ func BenchmarkMember(b *testing.B) {
 	})
 }
 
+func TestWithoutLimit(t *testing.T) {
+	dir := group(t, 0)
+	for _, file := range []string{"memory.max", "memory.limit_in_bytes"} {
+		got, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			continue // the other version's, or no memory controller
+		}
+		above, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file))
+		if err == nil && len(got) < len(above) {
+			t.Errorf("%s is %s, above it %s", file, got, above)
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread()
+		cmd := exec.Command("cat", "/proc/self/cgroup")
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+		done, err := Join(dir, cmd.SysProcAttr)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer done()
+		if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "/"+filepath.Base(dir)+"\n") {
+			t.Errorf("born outside of the group: %v\n%s", err, out)
+		}
+	}()
+	<-ended
+}
+
 func TestRemoveEndsWhatRuns(t *testing.T) {
-	dir := group(t, 64<<20)
+	dir := group(t, 0)
 	cmd := exec.Command("/bin/sleep", "600")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -250,8 +281,11 @@ func TestDelegation(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := (place{dir, 2, tt.own}).allows(); (err != nil) != tt.missing {
-				t.Errorf("allows: %v", err)
+			if err := (place{dir, 2, tt.own}).allows(1 << 20); (err != nil) != tt.missing {
+				t.Errorf("allows a limit: %v", err)
+			}
+			if err := (place{dir, 2, tt.own}).allows(0); (err != nil) != (tt.files == nil) {
+				t.Errorf("allows a group without a limit: %v", err)
 			}
 		})
 	}

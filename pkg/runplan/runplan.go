@@ -53,7 +53,7 @@ type Worker struct {
 	GraceMS       int64    `json:"graceMs"`                 // how long a drain may take
 
 	// Cgroup is the directory of a control group whose memory limit is
-	// MemoryMB and into which the runtime puts every worker at once. Empty:
+	// MemoryMB, or which has none where that is 0, and into which the runtime puts every worker at once. Empty:
 	// the runtime watches the memory of the workers itself.
 	Cgroup string `json:"cgroup,omitempty"`
 }

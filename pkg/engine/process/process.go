@@ -78,26 +78,28 @@ func (e *processEngine) Start(ctx context.Context, plan *runplan.Plan) (engine.R
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.start(ctx, executable, dir, limitMemory(plan, dir))
+	r, err := e.start(ctx, executable, dir, groupWorkers(plan, dir))
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return r, nil
 }
 
-// limitMemory gives the workers a control group with the plan's memory limit.
-// Where none can be made the plan stays as it is, and the runtime watches.
-func limitMemory(plan *runplan.Plan, dir *rundir.Dir) *runplan.Plan {
-	if plan.Worker.MemoryMB <= 0 || plan.Worker.Cgroup != "" {
+// groupWorkers gives the workers a control group, with the plan's memory limit
+// if it has one. All that they start is in it, a daemon included, and ends with
+// it. Where none can be made the plan stays as it is, and the runtime watches
+// the memory.
+func groupWorkers(plan *runplan.Plan, dir *rundir.Dir) *runplan.Plan {
+	if plan.Worker.Cgroup != "" {
 		return plan
 	}
 	group, err := cgroup.Create("eascmd-"+filepath.Base(dir.Path()), plan.Worker.MemoryMB<<20, dir.NoteGroup)
 	if err != nil {
 		return plan
 	}
-	limited := *plan
-	limited.Worker.Cgroup = group
-	return &limited
+	grouped := *plan
+	grouped.Worker.Cgroup = group
+	return &grouped
 }
 
 func (e *processEngine) start(ctx context.Context, executable string, dir *rundir.Dir, plan *runplan.Plan) (*run, error) {

@@ -139,7 +139,12 @@ func processesWhere(t *testing.T, is func(environment string) bool) []string {
 }
 
 func noGroups(t *testing.T) string {
-	dir, err := cgroup.Create(fmt.Sprintf("eascmd-probe-%d", os.Getpid()), 64<<20, nil)
+	return noGroup(t, 64<<20)
+}
+
+// noGroup says why no control group of that limit can be made here.
+func noGroup(t *testing.T, limit int64) string {
+	dir, err := cgroup.Create(fmt.Sprintf("eascmd-probe-%d", os.Getpid()), limit, nil)
 	if err != nil {
 		return err.Error()
 	}
@@ -191,17 +196,21 @@ func tryPrivateRoot(t *testing.T) error {
 	return err
 }
 
-// TestKilledParent kills the program that started a run.
-func TestKilledParent(t *testing.T) {
-	left := base(t)
+// loader is a plan whose only worker runs a script of the shell.
+func loader(t *testing.T, script string) *runplan.Plan {
 	dir := t.TempDir()
-	plan := &runplan.Plan{
+	return &runplan.Plan{
 		Version: runplan.Version, Name: "loader", Language: "cpp", Workspace: dir,
 		Processor: runplan.Processor{Dir: dir, Entry: filepath.Join(dir, "x.so")},
-		// A worker that never connects is the hardest to get rid of.
-		Worker:  runplan.Worker{Command: []string{"/bin/sh", "-c", "echo loading; sleep 600"}, Count: 1, Threads: 1, GraceMS: 600_000, MemoryMB: 64},
-		Gateway: runplan.Gateway{Host: "127.0.0.1", Token: "secret", KeepAliveMS: 5000, BodyLimit: 1, BodyMemory: 1},
+		Worker:    runplan.Worker{Command: []string{"/bin/sh", "-c", script}, Count: 1, Threads: 1, GraceMS: 600_000},
+		Gateway:   runplan.Gateway{Host: "127.0.0.1", Token: "secret", KeepAliveMS: 5000, BodyLimit: 1, BodyMemory: 1},
 	}
+}
+
+// killParent starts plan in another program and kills that as soon as the
+// worker says that it is loading.
+func killParent(t *testing.T, plan *runplan.Plan) {
+	t.Helper()
 	var text bytes.Buffer
 	if err := plan.Write(&text); err != nil {
 		t.Fatal(err)
@@ -228,6 +237,15 @@ func TestKilledParent(t *testing.T) {
 	if !loading {
 		t.Fatal("the run ended by itself")
 	}
+}
+
+// TestKilledParent kills the program that started a run.
+func TestKilledParent(t *testing.T) {
+	left := base(t)
+	// A worker that never connects is the hardest to get rid of.
+	plan := loader(t, "echo loading; sleep 600")
+	plan.Worker.MemoryMB = 64
+	killParent(t, plan)
 	variable := "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")
 	eventually(t, func() []string { return processesWith(t, variable) })
 	// The next start removes the rest. A process shows no environment any more
@@ -237,6 +255,56 @@ func TestKilledParent(t *testing.T) {
 			t.Fatal(err)
 		}
 		return left(t)
+	})
+}
+
+// TestDaemons has a worker start a process that leaves its session and its
+// parent, as a daemon does. Only the control group knows it.
+func TestDaemons(t *testing.T) {
+	if reason := noGroup(t, 0); reason != "" {
+		t.Skipf("missing: a control group (%s)", reason)
+	}
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("missing: setsid")
+	}
+	// It speaks when it has left, and then keeps nothing of the worker open.
+	const script = `(DAEMON=$XDG_RUNTIME_DIR setsid sh -c 'echo loading; exec sleep 600 </dev/null >/dev/null 2>&1' &); sleep 600`
+	daemons := func(t *testing.T) []string { return processesWith(t, "DAEMON="+os.Getenv("XDG_RUNTIME_DIR")) }
+
+	t.Run("closed", func(t *testing.T) {
+		left := base(t)
+		run, err := New(Options{}).Start(t.Context(), loader(t, script))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer run.Close()
+		for e := range run.Events() {
+			if e.Type == event.Log && e.Message == "loading" {
+				break
+			}
+		}
+		if len(daemons(t)) == 0 {
+			t.Fatal("the worker started no daemon")
+		}
+		if err := run.Close(); err != nil {
+			t.Error(err)
+		}
+		if still := left(t); len(still) > 0 {
+			t.Errorf("still there: %v", still)
+		}
+	})
+	t.Run("killed", func(t *testing.T) {
+		left := base(t)
+		killParent(t, loader(t, script))
+		if len(daemons(t)) == 0 {
+			t.Fatal("the daemon ended with the program that was killed; the next start has nothing to do")
+		}
+		eventually(t, func() []string {
+			if _, err := rundir.Runtime(); err != nil {
+				t.Fatal(err)
+			}
+			return left(t)
+		})
 	})
 }
 
