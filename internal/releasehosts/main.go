@@ -1,6 +1,6 @@
-// Releasehosts builds the hosts for C and C++ processors that a release
+// Command releasehosts builds the hosts for C and C++ processors that a release
 // carries, one a platform, so that a machine without a C compiler can run such
-// processors too:
+// processors too.
 //
 //	go run ./internal/releasehosts DIR
 //

@@ -95,7 +95,7 @@ func (c *child) died() error {
 	}
 	const most = 1 << 10
 	text = bytes.TrimSpace(text[max(0, len(text)-most):])
-	return fmt.Errorf("%s ended: %v\n%s", filepath.Base(c.cmd.Path), c.err, text)
+	return fmt.Errorf("%s ended: %s\n%s", filepath.Base(c.cmd.Path), c.cmd.ProcessState, text)
 }
 
 // output runs a program to its end and returns what it printed.

@@ -82,9 +82,13 @@ func (b *bench) serve(ctx context.Context, name string, wrapper, env []string, c
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	s.front = []int{c.pid()}
-	if s.host, err = childrenOf(c.pid()); err != nil || len(s.host) != 1 {
+	s.host, err = childrenOf(c.pid())
+	if err == nil && len(s.host) != 1 {
+		err = fmt.Errorf("it has %d workers in place of 1", len(s.host))
+	}
+	if err != nil {
 		s.end()
-		return nil, fmt.Errorf("%s: it has %d workers in place of 1 (%v)", name, len(s.host), err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, s.check(ctx)
 }

@@ -33,7 +33,6 @@ type object struct {
 	image *image
 	elf   *elf.File
 	debug *object // separate debug file, where there is one; owned
-	note  string  // what the user should know about the file
 }
 
 var errReplaced = errors.New("the file was replaced after the worker had loaded it")
