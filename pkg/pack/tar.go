@@ -95,7 +95,7 @@ func (x *extraction) tarEntry(h *tar.Header, r io.Reader, read func() error) err
 	switch h.Typeflag {
 	case tar.TypeDir, 'D': // 'D' lists a directory of an incremental archive
 		return x.tree.directory(name, a)
-	case tar.TypeReg, tar.TypeRegA, tar.TypeCont, tar.TypeGNUSparse:
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		if strings.HasSuffix(h.Name, "/") || name == "." {
 			if h.Size == 0 {
 				return x.tree.directory(name, a)
