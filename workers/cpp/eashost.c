@@ -55,15 +55,25 @@
 #include <unwind.h>
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer)
+#define LEAKS_CHECKED 1
+#elif __has_feature(thread_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef __SANITIZE_ADDRESS__
+#define LEAKS_CHECKED 1
+#elif defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
+#endif
+#ifndef LEAKS_CHECKED
+#define LEAKS_CHECKED 0
+#endif
+#if LEAKS_CHECKED
+#include <sanitizer/lsan_interface.h>
 #endif
 #ifndef SANITIZED
-#define SANITIZED 0
+#define SANITIZED LEAKS_CHECKED
 #endif
 
 #define HOST_NAME "eashost-cpp"
@@ -149,7 +159,7 @@ static struct {
 	const char *id, *key;
 	const char *service, *entry, *model_entry, *model_config;
 	int threads;
-	void *library;
+	_Atomic(void *) library; /* set when initialize() has returned */
 	void *model;
 	process_fn *process;
 	_Atomic int state;
@@ -215,11 +225,13 @@ static void leave_now(int sig)
 	_exit(leave_status);
 }
 
-/* std::cout has a buffer of its own after sync_with_stdio(false). */
+/* std::cout has a buffer of its own after sync_with_stdio(false), and no lock: a drain that
+ * cuts initialize() short leaves it alone. */
 static void flush_cout(void)
 {
-	void *cout = host.library ? dlsym(host.library, "_ZSt4cout") : NULL;
-	void *flush = cout ? dlsym(host.library, "_ZNSo5flushEv") : NULL;
+	void *library = atomic_load(&host.library);
+	void *cout = library ? dlsym(library, "_ZSt4cout") : NULL;
+	void *flush = cout ? dlsym(library, "_ZNSo5flushEv") : NULL;
 
 	if (flush)
 		((void *(*)(void *))(uintptr_t)flush)(cout);
@@ -242,8 +254,8 @@ static _Noreturn void leave(void)
 	alarm(LEAVE_SECONDS);
 	flush_cout();
 	fflush(NULL);
-#if SANITIZED
-	exit(leave_status); /* the sanitizers report at exit */
+#if LEAKS_CHECKED
+	__lsan_do_leak_check(); /* without exit(), which would run the destructors */
 #endif
 	_exit(leave_status);
 }
@@ -1722,14 +1734,14 @@ static const char *load_hint(const char *error)
 	return NULL;
 }
 
-static void *find_function(const char *name, const char *mangled, const char *prototype)
+static void *find_function(void *library, const char *name, const char *mangled, const char *prototype)
 {
-	void *function = dlsym(host.library, name);
+	void *function = dlsym(library, name);
 	char hint[512];
 
 	if (function)
 		return function;
-	if (dlsym(host.library, mangled))
+	if (dlsym(library, mangled))
 		snprintf(hint, sizeof hint, "declare it as extern \"C\": the library has it with a C++ name, %s", mangled);
 	else
 		snprintf(hint, sizeof hint, "define and export: extern \"C\" %s", prototype);
@@ -1743,16 +1755,17 @@ static void load(void)
 	if (!*host.entry)
 		fail(0, NULL, "START names no entry");
 	dlerror();
-	host.library = dlopen(host.entry, RTLD_NOW | RTLD_LOCAL);
-	if (!host.library) {
+	void *library = dlopen(host.entry, RTLD_NOW | RTLD_LOCAL);
+	if (!library) {
 		const char *error = dlerror();
 		fail(0, error ? load_hint(error) : NULL, "the processor cannot be loaded: %s", error ? error : host.entry);
 	}
-	initialize_fn *initialize = (initialize_fn *)(uintptr_t)find_function("initialize", "_Z10initializePKcS0_Pi",
+	initialize_fn *initialize = (initialize_fn *)(uintptr_t)find_function(library, "initialize", "_Z10initializePKcS0_Pi",
 		"void *initialize(const char *model_entry, const char *model_config, int *state)");
-	host.process = (process_fn *)(uintptr_t)find_function("process", "_Z7processPvPKviPS_Pi",
+	host.process = (process_fn *)(uintptr_t)find_function(library, "process", "_Z7processPvPKviPS_Pi",
 		"int process(void *model_buf, const void *input_data, int input_size, void **output_data, int *output_size)");
 	host.model = initialize(host.model_entry, host.model_config, &state);
+	atomic_store(&host.library, library);
 	if (state != 0)
 		fail(state, NULL, "initialize() set *state to %d", state);
 }

@@ -18,6 +18,7 @@ func testNative(t *testing.T, host Host) {
 	t.Run("what process may return", func(t *testing.T) { testReturns(t, host) })
 	t.Run("input", func(t *testing.T) { testInput(t, host) })
 	t.Run("output at the end", func(t *testing.T) { testLastOutput(t, host) })
+	t.Run("drain while loading", func(t *testing.T) { testDrainWhileLoading(t, host) })
 	t.Run("forked children", func(t *testing.T) { testForked(t, host) })
 	if host.Sanitized {
 		t.Log("crash records are not tested: the sanitizer handles the signals")
@@ -68,6 +69,19 @@ func testInput(t *testing.T, host Host) {
 func testLastOutput(t *testing.T, host Host) {
 	w := Start(t, host, Options{})
 	w.Command("cout the last words")
+	w.Send(wire.AppendFrame(nil, wire.Header{Type: wire.Drain}, nil))
+	w.Expect(wire.Drained)
+	w.ExpectExit(0)
+	w.WaitOutput("stdout", "the last words")
+}
+
+// A drain may come while initialize runs. It flushes what has a lock, which std::cout
+// has not: to touch it from another thread is a race.
+func testDrainWhileLoading(t *testing.T, host Host) {
+	w := Launch(t, host, Options{})
+	w.Greet()
+	w.SendStart(host, Options{ModelConfig: "cout-and-hang the last words"})
+	w.WaitOutput("stdout", "initialize hangs")
 	w.Send(wire.AppendFrame(nil, wire.Header{Type: wire.Drain}, nil))
 	w.Expect(wire.Drained)
 	w.ExpectExit(0)

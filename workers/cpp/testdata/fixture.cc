@@ -167,7 +167,7 @@ pid_t start_child(bool exec)
 } // namespace
 
 // model_config may tell initialize what to do: "state <n>", "sleep <ms>", "hang",
-// "exit <n>", "crash <how>", "own-handler", "print <text>".
+// "exit <n>", "crash <how>", "own-handler", "print <text>", "cout-and-hang <text>".
 extern "C" void *initialize(const char *model_entry, const char *model_config, int *state)
 {
 	std::string rest = model_config;
@@ -188,6 +188,13 @@ extern "C" void *initialize(const char *model_entry, const char *model_config, i
 		signal(SIGSEGV, own_handler);
 	else if (what == "print")
 		printf("%s\n", rest.c_str());
+	else if (what == "cout-and-hang") {
+		std::ios::sync_with_stdio(false);
+		std::cout << "in the buffer of cout";
+		printf("initialize hangs\n%s", rest.c_str()); // without an end of line
+		for (;;)
+			sleep_ms(1000);
+	}
 	model *m = new model;
 	m->entry = model_entry;
 	m->config = model_config;
