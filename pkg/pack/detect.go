@@ -44,13 +44,14 @@ func Detect(path string) (Format, error) {
 //
 // A gzip or bzip2 file that holds no tar is one compressed file and no
 // archive, so it is None, like a program, a model or an empty file. A tar
-// without entries cannot be told from zeros and is None too. A .jar, a .whl
+// without entries cannot be told from zeros and is None too; compressed, both
+// are an error. A .jar, a .whl
 // and a PyTorch model are zip archives by content: whether one is to be
 // unpacked is for the caller to say, and SingleFile tells it what they are.
 //
 // The error is an *UnsupportedError for an archive of a kind that is not read
 // (xz, zstd, 7z, rar, ...), and another one for a compressed file whose
-// beginning is damaged.
+// beginning is damaged or holds nothing but zeros.
 func DetectReader(r io.Reader) (Format, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	head, err := br.Peek(block)
@@ -98,7 +99,39 @@ func inside(z io.Reader, compression string, format Format) (Format, error) {
 	if isTarHeader(head[:n]) {
 		return format, nil
 	}
+	if head == [block]byte{} {
+		return None, onlyZeros(z, compression)
+	}
 	return None, nil
+}
+
+// zerosLooked is how many zeros at the beginning of a compressed file are
+// enough to take it for one that holds nothing.
+const zerosLooked = 4 << 20
+
+// onlyZeros is called behind a first block of zeros, which is what a tar without
+// entries has, and refuses the file unless something else follows. A file that
+// expands to gigabytes of zeros would otherwise be handed on as it is.
+func onlyZeros(z io.Reader, compression string) error {
+	buf := make([]byte, holeSize)
+	for seen := block; ; {
+		n, err := z.Read(buf)
+		if !bytes.Equal(buf[:n], zeros[:n]) {
+			return nil
+		}
+		seen += n
+		ended := err == io.EOF || errors.Is(err, errAfterGzip)
+		switch {
+		case err != nil && !ended:
+			return damaged(compression, err)
+		case ended:
+			return fault.New(fault.Failed, "the %s data holds no files: it is nothing but zeros", compression).
+				WithHint("make the archive again, and look into it with tar -t")
+		case seen >= zerosLooked:
+			return fault.New(fault.Failed, "the %s data holds no files: it begins with %s of nothing but zeros", compression, size(int64(seen))).
+				WithHint("if it is meant as it is, unpack it yourself and name what comes out")
+		}
+	}
 }
 
 // endsWell tells a short stream, whose next read is a plain EOF, from a

@@ -40,6 +40,7 @@ func TestDetect(t *testing.T) {
 		{"text", []byte("print('hello')\n"), None},
 		{"ELF", append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 2000)...), None},
 		{"zeros", make([]byte, 10240), None},
+		{"gzip of zeros and more", gzipOf(t, append(make([]byte, 10240), 1)), None},
 		{"text like bzip2", []byte("BZh9 is how a bzip2 file begins"), None},
 		{"a tar header with a wrong sum", append([]byte("b"), tarball[1:]...), None},
 	}

@@ -21,7 +21,7 @@ import (
 type ExtractOptions struct {
 	MaxBytes   int64 // bytes of all files together, holes included; default DefaultMaxBytes
 	MaxEntries int   // files, directories and links together; default DefaultMaxEntries
-	MaxRatio   int   // content to compressed size, once the content is over 64 MiB; default DefaultMaxRatio
+	MaxRatio   int   // content to compressed size, once the content is over 256 MiB; default DefaultMaxRatio
 
 	// Progress, if set, is called now and then, and once at the end, from the
 	// goroutine that called Extract: bytes of the archive read, and its size.
@@ -43,7 +43,8 @@ type Stats struct {
 // Nothing is ever written outside destDir. Refused, with the entry named, are
 // names that are absolute or contain "..", symbolic and hard links that lead
 // out of destDir (by themselves or by way of other links), devices, FIFOs and
-// sockets, encrypted entries, and archives beyond the limits of opts. Of an
+// sockets, encrypted entries, archives without any entry, and archives beyond
+// the limits of opts. Of an
 // entry's mode setuid, setgid and sticky are dropped, and the owner may always
 // read and write what was unpacked; owners and extended attributes are not
 // kept, times are. Where a name comes twice the later entry wins, and never
@@ -145,6 +146,10 @@ func extract(ctx context.Context, f *os.File, destDir string, opts ExtractOption
 		x.progress(x.size, x.size)
 	}
 	s := x.tree.stats
+	if s.Files+s.Dirs+s.Links == 0 {
+		return Stats{}, fault.New(fault.Failed, "the %s archive holds no files", format).
+			WithHint("make the archive again, and look into it before it is used")
+	}
 	s.Format, s.Bytes = format, x.limits.bytes
 	return s, nil
 }

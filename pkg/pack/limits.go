@@ -11,12 +11,14 @@ import (
 const (
 	DefaultMaxBytes   = 20 << 30
 	DefaultMaxEntries = 1_000_000
-	DefaultMaxRatio   = 1000
+	DefaultMaxRatio   = 150
 )
 
-// ratioFrom is the size from which on MaxRatio counts. A small archive may
-// well hold some megabytes of one byte.
-const ratioFrom = 64 << 20
+// ratioFrom is the size from which on MaxRatio counts. Real archives stay below
+// 20 to 1, but may well begin with a file of many megabytes of one byte. Zeros
+// come to 229 to 1 at least, by gzip -1, and a quarter of a gigabyte of them
+// does no harm.
+const ratioFrom = 256 << 20
 
 // spaceEvery is how much may be written between two looks at the disk.
 const spaceEvery = 32 << 20

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func TestExtractLimits(t *testing.T) {
 
 // zeroBomb is a tar.gz of one file of n zeros, a multiple of 8 MiB. One gzip
 // member over and over is quickly made.
-func zeroBomb(t testing.TB, n int64) []byte {
+func zeroBomb(t testing.TB, level int, n int64) []byte {
 	t.Helper()
 	const each = 8 << 20
 	var head bytes.Buffer
@@ -73,30 +74,54 @@ func zeroBomb(t testing.TB, n int64) []byte {
 	if err := w.WriteHeader(&tar.Header{Name: "zeros", Typeflag: tar.TypeReg, Size: n, Mode: 0o644}); err != nil {
 		t.Fatal(err)
 	}
-	member := gzipOf(t, make([]byte, each))
+	member := gzipAt(t, level, make([]byte, each))
 	return slices.Concat(gzipOf(t, head.Bytes()), bytes.Repeat(member, int(n/each)), gzipOf(t, make([]byte, 1024)))
 }
 
+// gzipAt packs data as gzip does at a level. It is the standard library's
+// compressor, whose level 1 packs zeros no better than gzip's own does.
+func gzipAt(t testing.TB, level int, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Ten gigabytes of zeros are refused early, however well they are packed.
 func TestExtractZeroBomb(t *testing.T) {
 	const n = 10 << 30
-	p := newPlace(t, zeroBomb(t, n))
-	var seen, total int64
-	_, err := Extract(t.Context(), p.archive, p.dest, ExtractOptions{Progress: func(d, t int64) { seen, total = d, t }})
 	var limit *LimitError
-	if !errors.As(err, &limit) || limit.Option != "MaxRatio" {
-		t.Fatalf("got %v", err)
+	for level := gzip.BestSpeed; level <= gzip.BestCompression; level++ {
+		t.Run(fmt.Sprintf("gzip -%d", level), func(t *testing.T) {
+			p := newPlace(t, zeroBomb(t, level, n))
+			var seen, total int64
+			_, err := Extract(t.Context(), p.archive, p.dest, ExtractOptions{Progress: func(d, t int64) { seen, total = d, t }})
+			if !errors.As(err, &limit) || limit.Option != "MaxRatio" || !strings.Contains(err.Error(), "more than 150 to 1") {
+				t.Fatalf("got %v", err)
+			}
+			if hint := fault.HintOf(err); !strings.Contains(hint, "name the directory") {
+				t.Errorf("hint: %q", hint)
+			}
+			if seen > total/10 {
+				t.Errorf("%d of %d bytes were read before it was refused", seen, total)
+			}
+			p.checkGone(t)
+		})
 	}
-	if fault.HintOf(err) == "" {
-		t.Errorf("no hint: %v", err)
-	}
-	if seen > total/10 {
-		t.Errorf("%d of %d bytes were read before it was refused", seen, total)
-	}
-	p.checkGone(t)
+	p := newPlace(t, zeroBomb(t, gzip.BestCompression, n))
 
 	// It says beforehand what it holds, and is refused before anything is
 	// unpacked.
-	_, err = Extract(t.Context(), p.archive, p.dest, ExtractOptions{MaxBytes: n - 1, MaxRatio: -1})
+	_, err := Extract(t.Context(), p.archive, p.dest, ExtractOptions{MaxBytes: n - 1, MaxRatio: -1})
 	if !errors.As(err, &limit) || limit.Option != "MaxBytes" {
 		t.Fatalf("got %v", err)
 	}
@@ -106,7 +131,7 @@ func TestExtractZeroBomb(t *testing.T) {
 // Where it is let through, it fills no disk.
 func TestExtractZerosAreNotWritten(t *testing.T) {
 	const n = 64 << 20
-	p := newPlace(t, zeroBomb(t, n))
+	p := newPlace(t, zeroBomb(t, gzip.BestCompression, n))
 	stats, err := Extract(t.Context(), p.archive, p.dest, ExtractOptions{MaxRatio: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +147,7 @@ func TestExtractZerosAreNotWritten(t *testing.T) {
 // A zip may use the same compressed data for many entries, each of them
 // harmless.
 func TestExtractOverlappingZip(t *testing.T) {
-	const entries, each = 3000, 40 << 10
+	const entries, each = 3000, 100 << 10
 	var packed bytes.Buffer
 	one := zipOf(t, z{name: "0000", body: strings.Repeat("\x00", each)})
 	r, err := zip.NewReader(bytes.NewReader(one), int64(len(one)))
@@ -238,11 +263,11 @@ func TestRatio(t *testing.T) {
 	if err := l.ratio(ratioFrom, 1); err != nil {
 		t.Errorf("a small archive: %v", err)
 	}
-	if err := l.ratio(100<<20, 1<<20); err != nil {
+	if err := l.ratio(1000<<20, 10<<20); err != nil {
 		t.Errorf("100 to 1: %v", err)
 	}
-	if err := l.ratio(2000<<20, 1<<20); err == nil {
-		t.Error("2000 to 1 passes")
+	if err := l.ratio(2290<<20, 10<<20); err == nil {
+		t.Error("229 to 1 passes")
 	}
 }
 
@@ -266,5 +291,32 @@ func TestSize(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) = %q, want %q", n, got, want)
 		}
+	}
+}
+
+func TestExtractNothing(t *testing.T) {
+	var comments bytes.Buffer
+	w := tar.NewWriter(&comments)
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "empty"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string][]byte{
+		"zip":             zipOf(t),
+		"tar of comments": comments.Bytes(),
+		"tar.gz":          gzipOf(t, make([]byte, 1024)),
+		"zeros":           gzipOf(t, make([]byte, 3*zerosLooked)),
+	}
+	for name, data := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, data)
+			_, err := Extract(t.Context(), p.archive, p.dest, ExtractOptions{})
+			if err == nil || !strings.Contains(err.Error(), "holds no files") || fault.HintOf(err) == "" {
+				t.Errorf("got %v", err)
+			}
+			p.checkGone(t)
+		})
 	}
 }

@@ -48,6 +48,9 @@ func (x *extraction) zip() error {
 			return err
 		}
 	}
+	if err := x.limits.ratio(total, x.size); err != nil {
+		return err
+	}
 	read := func() error {
 		x.report(in.n.Load())
 		// All entries together, against the whole file: parts of it may be
