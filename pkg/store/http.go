@@ -440,7 +440,7 @@ func networkError(ctx context.Context, err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	if errors.Is(err, errDowngrade) || errors.Is(err, errRedirects) {
+	if errors.Is(err, errDowngrade) || errors.Is(err, errRedirects) || errors.Is(err, errElsewhere) {
 		return fault.New(fault.Remote, "%w", err)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {

@@ -536,6 +536,20 @@ func TestFetchRedirects(t *testing.T) {
 	}
 	secure.Client().CloseIdleConnections()
 
+	for _, to := range []string{"file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "http:///x"} {
+		asked := 0
+		odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		}))
+		_, err := FetchHTTP(t.Context(), odd.URL+"/x", quick(t))
+		odd.Close()
+		if fault.KindOf(err) != fault.Remote || !strings.Contains(err.Error(), "no http or https address") || asked != 1 {
+			t.Errorf("redirect to %s, asked %d times: %v", to, asked, err)
+		}
+	}
+
 	plain.set(func() { plain.status = []int{404} })
 	_, err = FetchHTTP(t.Context(), s.URL+"/hop/0", quick(t))
 	if err == nil || !strings.Contains(err.Error(), "redirected to "+plain.URL+"/x") {

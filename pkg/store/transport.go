@@ -44,12 +44,16 @@ const maxRedirects = 10
 var (
 	errDowngrade = errors.New("it redirects from https to http, which would give up the protection")
 	errRedirects = errors.New("it redirects too often")
+	errElsewhere = errors.New("it redirects to something that is no http or https address")
 )
 
 // checkRedirect bounds redirects and keeps them from giving secrets away.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
+	}
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Hostname() == "" {
+		return errElsewhere
 	}
 	if via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https" {
 		return errDowngrade
