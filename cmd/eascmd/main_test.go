@@ -62,6 +62,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"test", "--load-timeout", "soon"}, "eascmd: error: --load-timeout soon: a time is a number with a unit, such as 500ms, 30s or 5m\neascmd: hint: see `eascmd test --help`\n"},
 		{[]string{"test", "--keep=maybe"}, "eascmd: error: --keep maybe: write true or false\neascmd: hint: see `eascmd test --help`\n"},
 		{[]string{"test", "--body-limit", "x"}, "eascmd: error: --body-limit x: a size is a number with an optional unit, such as 64MiB\neascmd: hint: see `eascmd test --help`\n"},
+		{[]string{"test", "--body-limit", "4GiB", "x.json"}, "eascmd: error: --body-limit 4294967296: at most 2147483647 bytes, which is what a processor's input_size can tell\n"},
 		{[]string{"version", "-x"}, "eascmd: error: unknown shorthand flag: 'x' in -x\neascmd: hint: see `eascmd version --help`\n"},
 		{[]string{"version", "echo", "2"}, "eascmd: error: `eascmd version echo`: switching a service to another version is not there yet\neascmd: hint: `eascmd version` without arguments prints the version of this program\n"},
 		{[]string{"completion"}, "eascmd: error: the name of the shell is missing\neascmd: hint: usage: eascmd completion bash|zsh|fish|powershell; see `eascmd completion --help`\n"},

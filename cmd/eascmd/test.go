@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -104,7 +105,7 @@ func (o *testOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	data, err := o.openData(a)
+	data, err := o.openData(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -145,10 +146,12 @@ func (o *testOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // Limits of flags. That of the threads is the description's; that of the workers
-// is far above what a machine has room for and below what would bring it down.
+// is far above what a machine has room for and below what would bring it down;
+// that of a body is what the processor's input_size, an int, can tell.
 const (
 	maxThreads = 4096
 	maxWorkers = 256
+	maxBody    = math.MaxInt32
 )
 
 func (o *testOptions) overrides() (runplan.Overrides, error) {
@@ -181,6 +184,8 @@ func (o *testOptions) overrides() (runplan.Overrides, error) {
 		return tooSmall("--timeout %v: it has to be longer than 0", o.timeout)
 	case o.given("load-timeout") && o.loadTimeout <= 0:
 		return tooSmall("--load-timeout %v: it has to be longer than 0", o.loadTimeout)
+	case o.bodyLimit > maxBody:
+		return usage("--body-limit %d: at most %d bytes, which is what a processor's input_size can tell", o.bodyLimit, maxBody)
 	}
 	result := runplan.Overrides{
 		Host: o.host, Port: o.port, Workers: o.workers, Threads: o.threads,
@@ -204,21 +209,21 @@ type requestBody struct {
 }
 
 // openData opens what --data names, before anything is started for it.
-func (o *testOptions) openData(a *app) (*requestBody, error) {
+func (o *testOptions) openData(ctx context.Context, a *app) (*requestBody, error) {
 	switch {
 	case !o.given("data"):
 		return nil, nil
 	case o.data == "-":
 		return &requestBody{io.NopCloser(a.term.In), -1}, nil
 	case strings.HasPrefix(o.data, "@"):
-		return openBody(o.data[1:])
+		return openBody(ctx, o.data[1:])
 	default:
 		return &requestBody{io.NopCloser(strings.NewReader(o.data)), int64(len(o.data))}, nil
 	}
 }
 
 // openBody opens a file that is to be posted.
-func openBody(name string) (*requestBody, error) {
+func openBody(ctx context.Context, name string) (*requestBody, error) {
 	refuse := func(err error) error {
 		if name == "" {
 			err = errors.New("the name of the file is missing")
@@ -226,7 +231,10 @@ func openBody(name string) (*requestBody, error) {
 		return fault.New(fault.Usage, "--data @%s: %w", name, err).
 			WithHint("@FILE posts the content of a file; a body that begins with @ can come from standard input: --data -")
 	}
-	f, err := os.Open(name)
+	f, err := openWaiting(ctx, name)
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
 	if err != nil {
 		return nil, refuse(bare(err))
 	}
@@ -242,6 +250,32 @@ func openBody(name string) (*requestBody, error) {
 		return &requestBody{f, info.Size()}, nil
 	}
 	return &requestBody{f, -1}, nil
+}
+
+// openWaiting opens a file. To open a FIFO waits for its writer, which nothing
+// can interrupt: when ctx ends the wait is left to itself.
+func openWaiting(ctx context.Context, name string) (*os.File, error) {
+	type opened struct {
+		*os.File
+		error
+	}
+	done := make(chan opened)
+	go func() {
+		f, err := os.Open(name)
+		select {
+		case done <- opened{f, err}:
+		case <-ctx.Done():
+			if err == nil {
+				f.Close()
+			}
+		}
+	}()
+	select {
+	case o := <-done:
+		return o.File, o.error
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // bare takes the operation and the path off an error about a file, for a

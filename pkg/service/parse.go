@@ -36,12 +36,7 @@ func Parse(file string, data []byte) (*Description, error) { return Options{}.Pa
 
 // Load reads a description from a file.
 func (o Options) Load(path string) (*Description, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
@@ -49,10 +44,20 @@ func (o Options) Load(path string) (*Description, error) {
 		return nil, fault.New(fault.Description, "read service description: %s is a directory", path).
 			WithHint("name the file in it, such as %s", filepath.Join(path, "service.json"))
 	}
-	if info.Mode().IsRegular() && info.Size() > MaxSize {
+	if !info.Mode().IsRegular() {
+		// To open a FIFO would wait for its writer, for ever where there is none.
+		return nil, fault.New(fault.Description, "read service description: %s is a pipe or a device", path).
+			WithHint("write the description to a file: paths in it may start at its directory")
+	}
+	if info.Size() > MaxSize {
 		return nil, tooLarge(path)
 	}
-	// The size of a file that is still written to, or of a pipe, is not known.
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	defer f.Close()
+	// The size of a file that is still written to is not known.
 	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
 		return nil, unreadable(path, err)
