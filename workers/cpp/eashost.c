@@ -296,7 +296,8 @@ static void put_header(uint8_t *p, uint32_t length, int type, int flags, unsigne
 	memcpy(p + 8, &id, sizeof id);
 }
 
-static void send_all(struct iovec *iov, int n)
+/* Returns false where memory that is to be sent is not there. */
+static bool send_all(struct iovec *iov, int n)
 {
 	while (n > 0) {
 		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
@@ -304,6 +305,8 @@ static void send_all(struct iovec *iov, int n)
 		if (sent < 0) {
 			if (errno == EINTR)
 				continue;
+			if (errno == EFAULT)
+				return false;
 			gateway_gone();
 		}
 		while (n > 0 && (size_t)sent >= iov->iov_len) {
@@ -316,6 +319,7 @@ static void send_all(struct iovec *iov, int n)
 			iov->iov_len -= (size_t)sent;
 		}
 	}
+	return true;
 }
 
 static void out_wait(void)
@@ -360,8 +364,9 @@ static size_t out_frame(int type, int flags, unsigned status, uint64_t id, const
 }
 
 /* Sends what has been appended, together with `more` further pieces; out.lock is
- * held on entry and on return, out.sending is set by the caller. */
-static void out_send_locked(const struct iovec *more, int n)
+ * held on entry and on return, out.sending is set by the caller. Returns false where
+ * memory of a piece is not there: then the connection ends inside a frame. */
+static bool out_send_locked(const struct iovec *more, int n)
 {
 	struct iovec iov[3];
 	int sent = out.now, pieces = 0;
@@ -372,15 +377,17 @@ static void out_send_locked(const struct iovec *more, int n)
 		iov[pieces++] = more[i];
 	out.now = 1 - sent;
 	pthread_mutex_unlock(&out.lock);
-	send_all(iov, pieces);
+	bool whole = send_all(iov, pieces);
 	pthread_mutex_lock(&out.lock);
 	out.buf[sent].len = 0;
+	return whole;
 }
 
 static void out_release_locked(void)
 {
 	while (out.buf[out.now].len > 0)
-		out_send_locked(NULL, 0);
+		if (!out_send_locked(NULL, 0))
+			abort(); /* the processor has unmapped memory of ours */
 	out.sending = false;
 	out_wake();
 }
@@ -407,6 +414,15 @@ static void out_finish(void)
 	pthread_mutex_unlock(&out.lock);
 }
 
+/* What would be a segmentation fault here the kernel has found: the processor is to blame
+ * in the same way. Called by the thread that has the request, so that the crash record
+ * names it. */
+static _Noreturn __attribute__((noinline)) void output_size_too_large(size_t n)
+{
+	dprintf(STDERR_FILENO, "eashost: process() set *output_size to %zu, which is more than the memory that *output_data points to\n", n);
+	abort();
+}
+
 /* Sends a long message in frames, straight from its memory. Other threads' frames go
  * out between these; several long messages take turns. */
 static void out_message(int type, int flags, unsigned status, uint64_t id, const uint8_t *data, size_t n)
@@ -424,7 +440,8 @@ static void out_message(int type, int flags, unsigned status, uint64_t id, const
 			size_t part = n - at < MAX_PAYLOAD ? n - at : MAX_PAYLOAD;
 			put_header(header, (uint32_t)part, type, flags | (at + part < n ? FLAG_MORE : 0), status, id);
 			struct iovec piece[2] = {{header, HEADER}, {(void *)(uintptr_t)(data + at), part}};
-			out_send_locked(piece, 2);
+			if (!out_send_locked(piece, 2))
+				output_size_too_large(n);
 			at += part;
 			out_wake();
 		} while (at < n && out.next_turn == turn + 1);
@@ -1317,9 +1334,9 @@ static size_t answer(struct thread *me, struct request *r, struct answer *a)
 		waiting = 0;
 	}
 	free_output_data(a);
-	atomic_store_explicit(&me->request, 0, memory_order_relaxed);
 	if (r->owned)
 		free(r->data);
+	atomic_store_explicit(&me->request, 0, memory_order_relaxed);
 	return waiting;
 }
 

@@ -28,6 +28,7 @@ func testNative(t *testing.T, host Host) {
 	t.Run("crash while loading", func(t *testing.T) { testCrashWhileLoading(t, host) })
 	t.Run("crash after answers", func(t *testing.T) { testCrashAfterAnswers(t, host) })
 	t.Run("crash in free", func(t *testing.T) { testCrashInFree(t, host) })
+	t.Run("output that is not there", func(t *testing.T) { testOutputNotThere(t, host) })
 	t.Run("crash on several threads", func(t *testing.T) { testCrashTogether(t, host) })
 	t.Run("own handler", func(t *testing.T) { testOwnHandler(t, host) })
 }
@@ -314,16 +315,59 @@ func testCrashAfterAnswers(t *testing.T, host Host) {
 	}
 }
 
-// An answer that is not from malloc: the record names the request that it belongs to, although
-// process has returned.
+// An answer that is not from malloc, a long body whose memory process damaged: the record names
+// the request, although process has returned.
 func testCrashInFree(t *testing.T, host Host) {
-	w := Start(t, host, Options{})
-	id, _ := w.Request([]byte("static-output"))
-	if signal := signalNumber(w.Exit()); signal != 6 {
-		t.Errorf("the worker ended with %v, want signal 6", w.state)
+	for _, command := range []string{"static-output", "damage-input " + strings.Repeat("x", 2*wire.MaxPayload)} {
+		name, _, _ := strings.Cut(command, " ")
+		t.Run(name, func(t *testing.T) {
+			w := Start(t, host, Options{})
+			id, _ := w.Request([]byte(command))
+			if signal := signalNumber(w.Exit()); signal != 6 {
+				t.Errorf("the worker ended with %v, want signal 6", w.state)
+			}
+			if got := w.record().one(t, "request"); got != strconv.FormatUint(id, 10) {
+				t.Errorf("the record says request %s, want %d", got, id)
+			}
+		})
 	}
-	if got := w.record().one(t, "request"); got != strconv.FormatUint(id, 10) {
-		t.Errorf("the record says request %s, want %d", got, id)
+}
+
+// An answer whose memory is not there, all of it or the end: a crash of the request that it
+// belongs to, also where it is the kernel that reads it.
+func testOutputNotThere(t *testing.T, host Host) {
+	const abort, segv = 6, 11
+	const emptyWild = "wild-output 0" // a fine answer; then the crash is in free
+	for _, test := range []struct {
+		command string
+		signal  int
+		stderr  string
+	}{
+		{"output-beyond 2147483647", abort, "eashost: process() set *output_size to 2147483647, which is more than the memory that *output_data points to"},
+		{"wild-output 1000000", abort, "eashost: process() set *output_size to 1000000, which is more than the memory that *output_data points to"},
+		{"wild-output 5", segv, ""},
+		{emptyWild, segv, ""},
+	} {
+		for _, threads := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, threads: %d", test.command, threads), func(t *testing.T) {
+				w := Start(t, host, Options{Threads: threads, CutFrame: true})
+				warm(w)
+				id, answer := w.Request([]byte(test.command))
+				if a, ok := <-answer; ok && test.command != emptyWild {
+					t.Errorf("the request was answered: status %d, %d bytes", a.Status, len(a.Body))
+				}
+				if signal := signalNumber(w.Exit()); signal != test.signal {
+					t.Errorf("the worker ended with %v, want signal %d", w.state, test.signal)
+				}
+				r := w.record()
+				if got := r.one(t, "request"); got != strconv.FormatUint(id, 10) {
+					t.Errorf("the record says request %s, want %d", got, id)
+				}
+				if test.stderr != "" {
+					w.WaitOutput("stderr", test.stderr)
+				}
+			})
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type Options struct {
 	MainClass   string // instead of the host's
 	Env         []string
 	Group       bool // make the worker the leader of a process group
+	CutFrame    bool // the worker may die inside a frame
 }
 
 // Answer is a worker's answer to one request.
@@ -51,9 +52,10 @@ type Worker struct {
 	PID   int
 	Hello map[string]string // what the worker said of itself
 
-	tb    testing.TB
-	conn  *net.UnixConn
-	write sync.Mutex
+	tb       testing.TB
+	conn     *net.UnixConn
+	write    sync.Mutex
+	cutFrame bool
 
 	mu      sync.Mutex
 	nextID  uint64
@@ -98,12 +100,13 @@ func launch(tb testing.TB, host Host, opts Options) *Worker {
 	defer listener.Close()
 
 	w := &Worker{
-		tb:      tb,
-		waiting: make(map[uint64]chan Answer),
-		partial: make(map[uint64][]byte),
-		lines:   make(map[string][]string),
-		other:   make(chan frame, 64),
-		exited:  make(chan struct{}),
+		cutFrame: opts.CutFrame,
+		tb:       tb,
+		waiting:  make(map[uint64]chan Answer),
+		partial:  make(map[uint64][]byte),
+		lines:    make(map[string][]string),
+		other:    make(chan frame, 64),
+		exited:   make(chan struct{}),
 	}
 	cmd := exec.Command(host.Command[0], host.Command[1:]...)
 	cmd.Dir = host.Dir
@@ -419,7 +422,8 @@ func (w *Worker) collect(name string, r io.Reader) {
 // read takes the worker's frames until the connection ends.
 func (w *Worker) read() {
 	err := w.readFrames()
-	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !isReset(err) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !isReset(err) &&
+		!(w.cutFrame && errors.Is(err, io.ErrUnexpectedEOF)) {
 		w.tb.Errorf("from the worker: %v", err)
 	}
 	w.mu.Lock()

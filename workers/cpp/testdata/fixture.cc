@@ -267,6 +267,20 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 		*output_size = input_size;
 		return 200;
 	}
+	if (what == "damage-input") { // what malloc keeps before a long body
+		memset(const_cast<char *>(input) - 16, 0x7f, 16);
+		return answer("damaged", output_data, output_size);
+	}
+	if (what == "output-beyond") { // more than there is memory
+		*output_data = malloc(10);
+		*output_size = atoi(rest.c_str());
+		return 200;
+	}
+	if (what == "wild-output") {
+		*output_data = pointer<void *>(0x123450);
+		*output_size = atoi(rest.c_str());
+		return 200;
+	}
 	if (what == "static-output") {
 		alignas(16) static struct {
 			size_t before[8]; // zeros, where malloc would keep a size
