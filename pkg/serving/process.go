@@ -117,7 +117,7 @@ func (p *process) launch(env []string, output [2]*os.File) error {
 		return err
 	}
 	if err := cgroup.Add(group, p.cmd.Process.Pid); err != nil {
-		p.emit(event.Event{Type: event.Warning, Worker: p.id, Message: "the memory limit does not hold for this worker: " + err.Error()})
+		p.emit(event.Event{Type: event.Warning, Worker: p.id, Message: "this worker is outside of its control group, without a memory limit: " + err.Error()})
 	}
 	return nil
 }
@@ -241,7 +241,10 @@ func (p *process) explain() string {
 	case killed != "":
 		b.WriteString("was ended: " + killed)
 	case p.outOfMemory():
-		fmt.Fprintf(&b, "was killed: out of memory (the limit is %d MB)", p.plan.Worker.MemoryMB)
+		b.WriteString("was killed: out of memory")
+		if limit := p.plan.Worker.MemoryMB; limit > 0 {
+			fmt.Fprintf(&b, " (the limit is %d MB)", limit)
+		}
 	case record != nil:
 		b.WriteString("crashed: " + strings.TrimRight(record.Explain(ctx, backtrace.Options{}).String(), "\n"))
 	case signal != "":

@@ -51,7 +51,7 @@ func (w *worker) run(greeted <-chan hello) life {
 		case err := <-loaded:
 			loaded, deadline = nil, nil
 			if err != nil {
-				if f, ok := err.(*loadFailure); ok {
+				if f, ok := errors.AsType[*loadFailure](err); ok {
 					return w.loadFailed(result, f)
 				}
 				// A worker that breaks the protocol or ends while loading dies below.
@@ -65,7 +65,7 @@ func (w *worker) run(greeted <-chan hello) life {
 			select {
 			case err := <-loaded: // in the order in which it happened
 				loaded, deadline = nil, nil
-				if f, ok := err.(*loadFailure); ok {
+				if f, ok := errors.AsType[*loadFailure](err); ok {
 					return w.loadFailed(result, f)
 				}
 				if err == nil {
