@@ -285,6 +285,27 @@ static _Noreturn void gateway_gone(void)
 	_exit(EXIT_GONE);
 }
 
+/* The processor closed what is not its own. What it started the gateway ends; a kill of the
+ * process group from here would hide the exit status, and with it that something is wrong. */
+static _Noreturn void descriptor_closed(const char *whose, int fd)
+{
+	static _Atomic bool said;
+
+	while (atomic_exchange(&said, true)) /* another thread is about to say it */
+		pause();
+	dprintf(STDERR_FILENO, "eashost: the processor closed the descriptor of the %s (number %d)\n", whose, fd);
+	_exit(EXIT_PROTOCOL);
+}
+
+/* A system call on the connection failed. */
+static _Noreturn void connection_failed(void)
+{
+	/* A child that the processor forked has no connection, and nothing to say. */
+	if (host.sock >= 0 && (errno == EBADF || errno == ENOTSOCK))
+		descriptor_closed("gateway", host.sock);
+	gateway_gone();
+}
+
 /* ---- output ----------------------------------------------------------- */
 
 static void put_header(uint8_t *p, uint32_t length, int type, int flags, unsigned status, uint64_t id)
@@ -307,7 +328,7 @@ static bool send_all(struct iovec *iov, int n)
 				continue;
 			if (errno == EFAULT)
 				return false;
-			gateway_gone();
+			connection_failed();
 		}
 		while (n > 0 && (size_t)sent >= iov->iov_len) {
 			sent -= (ssize_t)iov->iov_len;
@@ -996,6 +1017,8 @@ static void read_more(int flags)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return;
+		if (n < 0)
+			connection_failed();
 		gateway_gone();
 	}
 }
@@ -1614,7 +1637,11 @@ static void *run_control(void *arg)
 		int n = poll(fds, 2, sleeps ? -1 : TICK_MS);
 		if (n < 0)
 			continue;
-		if (fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
+		if (fds[0].revents & POLLNVAL)
+			descriptor_closed("gateway", host.sock);
+		if (fds[1].revents & POLLNVAL)
+			descriptor_closed("host", host.kick);
+		if (fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR))
 			gateway_gone();
 		if (n > 0) {
 			bool done = false;

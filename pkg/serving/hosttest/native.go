@@ -29,6 +29,7 @@ func testNative(t *testing.T, host Host) {
 	t.Run("crash after answers", func(t *testing.T) { testCrashAfterAnswers(t, host) })
 	t.Run("crash in free", func(t *testing.T) { testCrashInFree(t, host) })
 	t.Run("output that is not there", func(t *testing.T) { testOutputNotThere(t, host) })
+	t.Run("closed descriptors", func(t *testing.T) { testClosedDescriptors(t, host) })
 	t.Run("crash on several threads", func(t *testing.T) { testCrashTogether(t, host) })
 	t.Run("own handler", func(t *testing.T) { testOwnHandler(t, host) })
 }
@@ -366,6 +367,38 @@ func testOutputNotThere(t *testing.T, host Host) {
 				if test.stderr != "" {
 					w.WaitOutput("stderr", test.stderr)
 				}
+			})
+		}
+	}
+}
+
+// A processor that closes every file from 3 on, and perhaps opens others, takes the connection
+// away: the worker says so, and ends with a status that is no clean end.
+func testClosedDescriptors(t *testing.T, host Host) {
+	closed := regexp.MustCompile(`^eashost: the processor closed the descriptor of the gateway \(number \d+\)$`)
+	check := func(t *testing.T, w *Worker) {
+		t.Helper()
+		w.ExpectExit(3)
+		eventually(t, "the reason on stderr", func() bool { return slices.ContainsFunc(w.Output("stderr"), closed.MatchString) })
+	}
+	for _, command := range []string{"close-all", "close-all reopen"} {
+		t.Run(command+" while loading", func(t *testing.T) {
+			w := Launch(t, host, Options{Group: true})
+			w.Greet()
+			w.SendStart(host, Options{ModelConfig: command})
+			check(t, w)
+		})
+	}
+	for _, command := range []string{"close-all", "close-all reopen", "close-all sleep 1000000"} {
+		for _, threads := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s, threads: %d", command, threads), func(t *testing.T) {
+				w := Start(t, host, Options{Threads: threads, Group: true})
+				warm(w)
+				_, answer := w.Request([]byte(command))
+				if a, ok := <-answer; ok {
+					t.Errorf("got %+v", a)
+				}
+				check(t, w)
 			})
 		}
 	}

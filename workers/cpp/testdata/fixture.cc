@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -151,6 +152,17 @@ std::string word(std::string &line)
 	return first;
 }
 
+// Closes what somebody else has opened, as programs do that make daemons of themselves.
+// Where another file takes the place of these, their numbers are no sockets.
+void close_all(const std::string &how)
+{
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd);
+	if (how == "reopen")
+		for (int n = 0; n < 20; n++)
+			open("/dev/zero", O_RDWR);
+}
+
 pid_t start_child(bool exec)
 {
 	pid_t pid = fork();
@@ -167,7 +179,8 @@ pid_t start_child(bool exec)
 } // namespace
 
 // model_config may tell initialize what to do: "state <n>", "sleep <ms>", "hang",
-// "exit <n>", "crash <how>", "own-handler", "print <text>", "cout-and-hang <text>".
+// "exit <n>", "crash <how>", "own-handler", "print <text>", "cout-and-hang <text>",
+// "close-all [reopen]".
 extern "C" void *initialize(const char *model_entry, const char *model_config, int *state)
 {
 	std::string rest = model_config;
@@ -188,6 +201,8 @@ extern "C" void *initialize(const char *model_entry, const char *model_config, i
 		signal(SIGSEGV, own_handler);
 	else if (what == "print")
 		printf("%s\n", rest.c_str());
+	else if (what == "close-all")
+		close_all(rest);
 	else if (what == "cout-and-hang") {
 		std::ios::sync_with_stdio(false);
 		std::cout << "in the buffer of cout";
@@ -266,6 +281,11 @@ extern "C" int process(void *model_buf, const void *input_data, int input_size, 
 		*output_data = const_cast<void *>(input_data);
 		*output_size = input_size;
 		return 200;
+	}
+	if (what == "close-all") {
+		close_all(word(rest));
+		sleep_ms(atol(rest.c_str()));
+		return answer("closed", output_data, output_size);
 	}
 	if (what == "damage-input") { // what malloc keeps before a long body
 		memset(const_cast<char *>(input) - 16, 0x7f, 16);
