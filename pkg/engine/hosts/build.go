@@ -86,7 +86,7 @@ func findCompiler(cc string, look func(string) (string, error)) ([]string, error
 		}
 	}
 	return nil, fault.New(fault.Missing, "no C compiler (cc, gcc, clang), which the host of C and C++ processors is built with").
-		WithHint("install one (apt-get install gcc libc6-dev, dnf install gcc, apk add gcc musl-dev), set CC to it, or use --engine docker")
+		WithHint("install one (apt-get install gcc libc6-dev, dnf install gcc, apk add gcc musl-dev), or set CC to one")
 }
 
 // compile builds the C host from its embedded source.

@@ -41,7 +41,7 @@ var cppFlags = []string{"-std=gnu11", "-O2", "-pthread", "-rdynamic"}
 func CPP(ctx context.Context, opts Options) (string, error) {
 	if runtime.GOOS != "linux" {
 		return "", fault.New(fault.Missing, "C and C++ processors are Linux programs, and this machine runs %s", runtime.GOOS).
-			WithHint("run the service in Docker: --engine docker")
+			WithHint("use a Linux machine: the Docker engine, which this system needs, is not part of this version yet")
 	}
 	name := CPPName(runtime.GOOS, runtime.GOARCH)
 	if path := prebuilt(name); path != "" {

@@ -146,6 +146,9 @@ printf '\177ELF\2\1\1 and so on' >"$2"`), kind: fault.Failed, text: "does not ru
 			if err == nil || fault.KindOf(err) != test.kind || !strings.Contains(err.Error(), test.text) || !strings.Contains(fault.HintOf(err), test.hint) {
 				t.Errorf("got %v (kind %d, hint %q), want kind %d, %q and hint %q", err, fault.KindOf(err), fault.HintOf(err), test.kind, test.text, test.hint)
 			}
+			if hint := fault.HintOf(err); strings.Contains(hint, "docker") {
+				t.Errorf("the hint %q names an engine that is not there", hint)
+			}
 			if files, _ := filepath.Glob(filepath.Join(cache, "hosts", "*")); files != nil {
 				t.Errorf("the cache holds %q", files)
 			}

@@ -58,7 +58,7 @@ func (*processEngine) Name() string { return "process" }
 func (e *processEngine) Start(ctx context.Context, plan *runplan.Plan) (engine.Run, error) {
 	if !supported {
 		return nil, fault.New(fault.Missing, "the process engine does not run on this system").
-			WithHint("use --engine docker")
+			WithHint("use a Linux machine: the Docker engine, which this system needs, is not part of this version yet")
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
