@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -98,7 +97,6 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	limitGarbage(plan)
-	shareProcessors()
 	runOptions.Emit = child.Writer(a.term.Out)
 	if o.events == "text" {
 		runOptions.Emit = a.tellServed(plan.Name)
@@ -173,15 +171,5 @@ func limitGarbage(plan *runplan.Plan) {
 	const everythingElse = 128 << 20
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(plan.Gateway.BodyMemory/2*3 + everythingElse)
-	}
-}
-
-// shareProcessors leaves half of the processors to the workers. With all of
-// them the gateway's threads spend their time looking for work in each other's
-// queues and wait for the workers' threads, and those for them: measured on two
-// processors, half of them costs a quarter less time for a request.
-func shareProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
 	}
 }
