@@ -112,6 +112,8 @@ var (
 	// What is said last at the start.
 	readyPattern  = regexp.MustCompile(`(?m)^end it: `)
 	servedPattern = regexp.MustCompile(`(?m)^\[OK\] Serving at: `)
+	// The table comes through another pipe, and so it may come later.
+	tablePattern = regexp.MustCompile(`Loading time\s*\|.*\n\+`)
 )
 
 func startService(ts *testscript.TestScript, args []string) {
@@ -152,6 +154,7 @@ func startService(ts *testscript.TestScript, args []string) {
 		b.wait(ts, servedPattern)
 	} else {
 		b.wait(ts, readyPattern)
+		b.wait(ts, tablePattern)
 	}
 	all := b.out.String() + b.talk.String()
 	url := endpointPattern.FindString(all)
