@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 )
 
 // BaseImage is the image that [Base] provides: Debian's smallest.
@@ -178,15 +177,13 @@ func debootstrap(ctx context.Context, archive string, log io.Writer) error {
 			return err
 		}
 	}
-	out, err := renameio.TempFile("", archive)
-	if err != nil {
+	// Written beside its place, so that it is there whole or not at all.
+	unfinished := archive + ".new"
+	defer os.Remove(unfinished)
+	if err := command(ctx, log, "tar", "-C", root, "--numeric-owner", "--exclude=./dev/*", "-czf", unfinished, "."); err != nil {
 		return err
 	}
-	defer out.Cleanup()
-	if err := command(ctx, log, "tar", "-C", root, "--numeric-owner", "--exclude=./dev/*", "-czf", out.Name(), "."); err != nil {
-		return err
-	}
-	return out.CloseAtomicallyReplace()
+	return os.Rename(unfinished, archive)
 }
 
 // command runs a program whose last words are part of the error.
