@@ -53,9 +53,14 @@ type Worker struct {
 	GraceMS       int64    `json:"graceMs"`                 // how long a drain may take
 
 	// Cgroup is the directory of a control group whose memory limit is
-	// MemoryMB, or which has none where that is 0, and into which the runtime puts every worker at once. Empty:
-	// the runtime watches the memory of the workers itself.
+	// MemoryMB, or which has none where that is 0, and into which the runtime
+	// puts every worker at once; or it is OwnCgroup. Empty: the runtime watches
+	// the memory of the workers itself.
 	Cgroup string `json:"cgroup,omitempty"`
+
+	// GPUs says that the workers were promised NVIDIA GPUs: the runtime ends
+	// where there are none, and watches that they stay.
+	GPUs bool `json:"gpus,omitempty"`
 }
 
 // Env is one environment variable of a worker.
@@ -63,6 +68,10 @@ type Env struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
+
+// OwnCgroup in place of a control group's directory is the group that the
+// runtime itself is in, whose limit is the plan's: a container's.
+const OwnCgroup = "own"
 
 // Gateway says how the service is reached and what it refuses.
 type Gateway struct {
@@ -76,6 +85,7 @@ type Gateway struct {
 	BodyMemory   int64  `json:"bodyMemory"`          // bytes of bodies held in memory in total; above it reading pauses
 	ContentType  string `json:"contentType"`         // of answers: rpc.http.default_headers
 	AccessLog    bool   `json:"accessLog,omitempty"` // one event a request
+	Instance     string `json:"instance,omitempty"`  // what /api/builtin/instance answers, so that who started it knows it
 }
 
 // Defaults of a plan, from the documented defaults of EAS where EAS has one.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/openeas/eascmd/internal/ldcache"
 )
 
 // maxObjects bounds the libraries that one processor may need.
@@ -421,44 +423,9 @@ func (c *closure) readFile(path string, limit int64) []byte {
 // cached looks a name up in /etc/ld.so.cache.
 func (c *closure) cached(name string) string {
 	if c.cache == nil {
-		c.cache = parseCache(c.readFile("/etc/ld.so.cache", 16<<20))
+		c.cache = ldcache.Parse(c.readFile("/etc/ld.so.cache", 16<<20))
 	}
 	return c.cache[name]
-}
-
-// parseCache reads the table that ldconfig writes: name -> path. Entries for
-// special CPUs are left out, those for all come in any case.
-func parseCache(data []byte) map[string]string {
-	names := map[string]string{}
-	const magic, header, entry = "glibc-ld.so.cache1.1", 48, 24
-	start := bytes.Index(data, []byte(magic)) // an older table may come before
-	if start < 0 || len(data)-start < header {
-		return names
-	}
-	data = data[start:]
-	count := int(order.Uint32(data[20:]))
-	text := func(off uint32) string {
-		if int64(off) >= int64(len(data)) {
-			return ""
-		}
-		s, _, ok := bytes.Cut(data[off:], []byte{0})
-		if !ok {
-			return ""
-		}
-		return string(s)
-	}
-	for i := 0; i < count && header+(i+1)*entry <= len(data); i++ {
-		e := data[header+i*entry:]
-		const elfLibc6, typeMask = 3, 0xff
-		if order.Uint32(e)&typeMask != elfLibc6 || order.Uint64(e[16:]) != 0 {
-			continue
-		}
-		key := text(order.Uint32(e[4:]))
-		if _, ok := names[key]; !ok && key != "" {
-			names[key] = text(order.Uint32(e[8:]))
-		}
-	}
-	return names
 }
 
 // shipped looks for a file in the processor's directory and returns its

@@ -442,47 +442,6 @@ func TestMusl(t *testing.T) {
 	}
 }
 
-// TestCache compares with what ldconfig reads in the same file.
-func TestCache(t *testing.T) {
-	data, err := os.ReadFile("/etc/ld.so.cache")
-	if err != nil {
-		t.Skip("/etc/ld.so.cache is missing")
-	}
-	ldconfig := "/sbin/ldconfig"
-	if _, err := os.Stat(ldconfig); err != nil {
-		t.Skip("ldconfig is missing")
-	}
-	want := map[string]string{}
-	for line := range strings.Lines(run(t, t.TempDir(), ldconfig+" -p")) {
-		name, path, ok := strings.Cut(strings.TrimSpace(line), " => ")
-		if !ok || strings.Contains(name, "hwcap") || !strings.Contains(name, "libc6") {
-			continue
-		}
-		name, _, _ = strings.Cut(name, " (")
-		if _, ok := want[name]; !ok {
-			want[name] = path
-		}
-	}
-	if diff := cmp.Diff(want, parseCache(data)); diff != "" {
-		t.Errorf("cache (-ldconfig +ours):\n%s", diff)
-	}
-}
-
-func FuzzParseCache(f *testing.F) {
-	if data, err := os.ReadFile("/etc/ld.so.cache"); err == nil {
-		f.Add(data[:min(len(data), 4096)])
-	}
-	f.Add([]byte("glibc-ld.so.cache1.1"))
-	f.Add(append([]byte("glibc-ld.so.cache1.1\xff\xff\xff\xff"), make([]byte, 100)...))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for name := range parseCache(data) {
-			if name == "" {
-				t.Error("an empty name")
-			}
-		}
-	})
-}
-
 func TestCompareVersions(t *testing.T) {
 	for _, tc := range []struct {
 		a, b string
