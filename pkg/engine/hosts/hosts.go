@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -34,6 +35,10 @@ type Options struct {
 // cppFlags compile and link the C host. pthread_create is exported (-rdynamic),
 // because the host's own takes the place of the C library's.
 var cppFlags = []string{"-std=gnu11", "-O2", "-pthread", "-rdynamic"}
+
+// CPPFlags returns the flags that the C host is compiled and linked with, beside
+// -ldl.
+func CPPFlags() []string { return slices.Clone(cppFlags) }
 
 // CPP returns the path of the host for C and C++ processors on this machine,
 // which it builds at first use. Several programs may do so at the same time. A

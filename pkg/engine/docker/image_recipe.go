@@ -1,0 +1,144 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/engine/hosts"
+	"github.com/openeas/eascmd/workers"
+)
+
+//go:embed Dockerfile-cpp
+var cppDockerfile string
+
+//go:embed Dockerfile-cpp.sh
+var cppPrepare string
+
+// recipe is what an image is built from, but for its base.
+type recipe struct {
+	language   string
+	dockerfile string // a template, of recipeData
+	host       string // the path of the host in the image
+	flags      string // of the host's compiler
+
+	files []contextFile // beside the Dockerfile
+
+	authorities string // the hash of those that it trusts, or "none"
+}
+
+// recipeData fills in a Dockerfile.
+type recipeData struct{ Base, BuildLabel, Host, Flags string }
+
+// contextFile is a file of a build's context.
+type contextFile struct {
+	name string
+	data []byte
+}
+
+// newRecipe returns the recipe for processors in a language on a CPU.
+func newRecipe(language, arch, caBundle string) (*recipe, error) {
+	if language != "cpp" {
+		return nil, fault.New(fault.Description, "there is no image for processors in %q", language).
+			WithHint("name an image that has what they need with --image")
+	}
+	authorities, sum, err := readAuthorities(caBundle)
+	if err != nil {
+		return nil, err
+	}
+	return &recipe{
+		language:   language,
+		dockerfile: cppDockerfile,
+		host:       path.Join(HostsDir, hosts.CPPName("linux", arch)),
+		flags:      strings.Join(hosts.CPPFlags(), " "),
+		files: append([]contextFile{
+			{"prepare.sh", []byte(cppPrepare)},
+			{"host.c", []byte(workers.CPPHost)},
+		}, authorities...),
+		authorities: sum,
+	}, nil
+}
+
+// readAuthorities returns the certificates of a PEM file, a file each, as
+// update-ca-certificates wants them, and nothing else that may be in it.
+func readAuthorities(name string) (files []contextFile, sum string, err error) {
+	if name == "" {
+		return nil, "none", nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, "", fault.New(fault.Description, "read the CA bundle: %w", err)
+	}
+	hash := sha256.New()
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		block.Headers = nil
+		files = append(files, contextFile{fmt.Sprintf("ca/eascmd-%d.crt", len(files)+1), pem.EncodeToMemory(block)})
+		hash.Write(block.Bytes)
+	}
+	if len(files) == 0 {
+		return nil, "", fault.New(fault.Description, "the CA bundle %s holds no certificate", name).
+			WithHint("name a file in PEM form, with -----BEGIN CERTIFICATE----- in it")
+	}
+	return files, hex.EncodeToString(hash.Sum(nil))[:12], nil
+}
+
+// hash tells recipes apart.
+func (r *recipe) hash() string { return r.sum("") }
+
+// tag is the name of what the recipe makes of a base.
+func (r *recipe) tag(baseID string) string {
+	return "eascmd-" + r.language + ":" + r.sum(baseID)
+}
+
+func (r *recipe) sum(baseID string) string {
+	h := sha256.New()
+	for _, s := range []string{r.dockerfile, r.host, r.flags, baseID} {
+		io.WriteString(h, s)
+		h.Write([]byte{0})
+	}
+	for _, f := range r.files {
+		fmt.Fprintf(h, "%s\x00%d\x00%s", f.name, len(f.data), f.data)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// context returns the build's context, a tar archive.
+func (r *recipe) context(baseID, build string) (io.Reader, error) {
+	t, err := template.New("Dockerfile").Parse(r.dockerfile)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	if err := t.Execute(&text, recipeData{Base: baseID, BuildLabel: buildLabel + "=" + build, Host: r.host, Flags: r.flags}); err != nil {
+		return nil, err
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, f := range append([]contextFile{{"Dockerfile", text.Bytes()}}, r.files...) {
+		header := &tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.data)), ModTime: time.Unix(0, 0)}
+		if err := w.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(f.data); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return &archive, nil
+}
