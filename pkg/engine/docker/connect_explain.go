@@ -50,38 +50,51 @@ func (d *Daemon) explain(err error, doing string) error {
 	if errors.Is(err, context.Canceled) {
 		return fault.New(fault.Failed, "%s was interrupted: %w", doing, err)
 	}
-	keeper := keeperOf(d.Endpoint)
 	if errors.Is(err, context.DeadlineExceeded) {
 		within := "in time"
 		if over, ok := errors.AsType[*limitError](err); ok {
 			within = fmt.Sprintf("within %v", over.limit)
 		}
-		return fault.New(fault.Missing, "%s: the Docker daemon at %s did not answer %s: %w", doing, d.Endpoint, within, err).
-			WithHint("%s", keeper.hangs())
+		return fault.New(fault.Missing, "%s: the Docker daemon at %s did not answer %w", doing, d.Endpoint, &daemonError{errors.New(within), err}).
+			WithHint("%s", d.keeper.hangs())
+	}
+	if t, ok := errors.AsType[*trouble](err); ok {
+		return fault.New(fault.Missing, "%s: the Docker daemon at %s cannot be reached any more: %w", doing, d.Endpoint, &daemonError{t, err}).
+			WithHint("%s", d.keeper.ended())
 	}
 	if client.IsErrConnectionFailed(err) || connectionLost(err) {
-		return fault.New(fault.Missing, "%s: the connection to the Docker daemon at %s was lost: %w", doing, d.Endpoint, err).
-			WithHint("%s", keeper.ended())
+		return fault.New(fault.Missing, "%s: the connection to the Docker daemon at %s was lost (%w)", doing, d.Endpoint, &daemonError{innermost(err), err}).
+			WithHint("%s", d.keeper.ended())
 	}
-	said := errors.New(strings.TrimPrefix(err.Error(), "Error response from daemon: "))
+	said := &daemonError{errors.New(strings.TrimPrefix(err.Error(), "Error response from daemon: ")), err}
 	for _, full := range []string{"no space left on device", "disk quota exceeded"} {
 		if strings.Contains(err.Error(), full) {
-			return fault.New(fault.Failed, "%s: the Docker daemon's disk is full (%s): %w", doing, d.Info.DockerRootDir, &daemonError{said, err}).
+			return fault.New(fault.Failed, "%s: the Docker daemon's disk is full (%s): %w", doing, d.Info.DockerRootDir, said).
 				WithHint("`docker system df` shows what takes the room and `docker system prune` makes some, or free some at %s", d.Info.DockerRootDir)
 		}
 	}
 	if errdefs.IsPermissionDenied(err) || errdefs.IsUnauthorized(err) {
-		return fault.New(fault.Failed, "%s: the Docker daemon at %s refuses: %w", doing, d.Endpoint, &daemonError{said, err}).
+		return fault.New(fault.Failed, "%s: the Docker daemon at %s refuses: %w", doing, d.Endpoint, said).
 			WithHint("an authorization plugin or a proxy in front of the daemon forbids this call; ask who runs it")
 	}
-	return fault.New(fault.Failed, "%s: the Docker daemon says: %w", doing, &daemonError{said, err})
+	return fault.New(fault.Failed, "%s: the Docker daemon says: %w", doing, said)
 }
 
-// daemonError is what a daemon said, without the client's preamble.
+// daemonError is what a daemon said, or what became of it, without what the
+// client's layers put around it.
 type daemonError struct{ said, err error }
 
 func (e *daemonError) Error() string { return e.said.Error() }
 func (e *daemonError) Unwrap() error { return e.err }
+
+// innermost is the first error of a chain, without what the layers above it
+// have added.
+func innermost(err error) error {
+	for next := err; next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err
+}
 
 // connectionLost says whether a call failed because the other end went away.
 func connectionLost(err error) bool {
@@ -91,20 +104,4 @@ func connectionLost(err error) bool {
 		}
 	}
 	return false
-}
-
-// keeper is who keeps a daemon running, and so who can mend it.
-type keeper struct{ log, restart, start string }
-
-// keeperOf tells a daemon's keeper from its address.
-func keeperOf(endpoint string) keeper {
-	return keeper{log: "sudo journalctl -u docker -n 50", restart: "sudo systemctl restart docker", start: "sudo systemctl start docker"}
-}
-
-func (k keeper) hangs() string {
-	return fmt.Sprintf("the daemon hangs or is overloaded: `%s` shows why, `%s` mends it", k.log, k.restart)
-}
-
-func (k keeper) ended() string {
-	return fmt.Sprintf("the daemon ended or was restarted: `%s` shows why, `%s` starts it", k.log, k.start)
 }
