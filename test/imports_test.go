@@ -94,6 +94,16 @@ var importRules = []struct {
 		why: "running here and deploying are independent",
 	},
 	{
+		packages: []string{"pkg/doctor"},
+		not:      []string{"pkg/localtest", "pkg/deploy", "pkg/pack"},
+		why:      "the report is made from engines, configuration and store alone",
+	},
+	{
+		packages: []string{"pkg/localtest", "pkg/deploy", "pkg/engine"},
+		not:      []string{"pkg/doctor"}, deep: true,
+		why: "a check of the machine stands above what it checks",
+	},
+	{
 		packages: []string{"pkg/serving"},
 		not: []string{
 			"cmd", "pkg/localtest", "pkg/deploy", "pkg/engine/docker",
@@ -203,6 +213,11 @@ func TestImportRulesCatch(t *testing.T) {
 		{"pkg/engine/docker", "github.com/docker/docker/client", false},
 		{"pkg/engine/process", "github.com/docker/docker/client", true},
 		{"pkg/localtest", own("pkg/ui"), true},
+		{"pkg/doctor", own("pkg/localtest"), true},
+		{"pkg/doctor", own("pkg/deploy"), true},
+		{"pkg/doctor", own("pkg/engine/docker"), false},
+		{"pkg/engine/process", own("pkg/doctor"), true},
+		{"pkg/doctor", "github.com/docker/docker/client", true},
 		{"pkg/store", own("cmd/eascmd"), true},
 	} {
 		p := goPackage{ImportPath: own(tt.pkg), Imports: []string{tt.imports}, Deps: []string{tt.imports}}

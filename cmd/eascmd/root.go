@@ -50,6 +50,7 @@ func commands() []func(*app) *cobra.Command {
 		newServeCommand,
 		newSchemaCommand,
 		newConfigCommand,
+		newDoctorCommand,
 		newVersionCommand,
 		newCompletionCommand,
 		newGenDocsCommand,
@@ -184,7 +185,18 @@ func (a *app) config(ctx context.Context) (*config.Settings, error) {
 	if err := a.readSecrets(ctx); err != nil {
 		return nil, err
 	}
-	settings, err := config.Load(config.Options{
+	settings, err := config.Load(a.configOptions())
+	if err != nil {
+		return nil, err
+	}
+	a.warn(settings.Warnings())
+	a.settings = settings
+	return settings, nil
+}
+
+// configOptions says where the settings come from.
+func (a *app) configOptions() config.Options {
+	return config.Options{
 		Path:    a.configFile,
 		Profile: a.profile,
 		Flags: map[string]string{
@@ -193,13 +205,7 @@ func (a *app) config(ctx context.Context) (*config.Settings, error) {
 			config.STSToken:        a.stsToken,
 			config.Endpoint:        a.endpoint,
 		},
-	})
-	if err != nil {
-		return nil, err
 	}
-	a.warn(settings.Warnings())
-	a.settings = settings
-	return settings, nil
 }
 
 // readSecrets replaces "-" by a line of standard input: the secret first, then

@@ -39,6 +39,10 @@ const DefaultEndpoint = "pai-eas.cn-shanghai.aliyuncs.com"
 // maxFileSize bounds a configuration file; a larger one is some other file.
 const maxFileSize = 1 << 20
 
+// ErrNoAccessKey is the cause of the error of Credentials where no place has
+// any part of them.
+var ErrNoAccessKey = errors.New("no access key is given")
+
 // Options says where settings come from beside the environment.
 type Options struct {
 	// Path is the configuration file; empty means DefaultPath, which need not
@@ -271,7 +275,7 @@ func (s *Settings) resolveCredentials(flags, stored map[string]string) {
 			return
 		}
 	}
-	s.credErr = fault.New(fault.Description, "no access key is given, neither on the command line nor in the environment nor in profile %q of %s", s.Profile, s.Path).
+	s.credErr = fault.New(fault.Description, "%w, neither on the command line nor in the environment nor in profile %q of %s", ErrNoAccessKey, s.Profile, s.Path).
 		WithHint("store one with `eascmd config -i ID -k -`, or set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
 }
 

@@ -46,15 +46,28 @@ type Result interface {
 	View() View
 }
 
-// View is a form for people: a List, Details or Text.
+// View is a form for people: a List, Details, a Checklist or Text.
 type View interface {
-	render(w io.Writer, width int) error
+	render(w io.Writer, s screen) error
+}
+
+// screen is what a view is shown on.
+type screen struct {
+	width  int
+	colour bool
+}
+
+func (s screen) paint(style style, text string) string {
+	if !s.colour {
+		return text
+	}
+	return style.around(text)
 }
 
 // Text is a View that is printed as it is, with a newline at its end.
 type Text string
 
-func (t Text) render(w io.Writer, _ int) error {
+func (t Text) render(w io.Writer, _ screen) error {
 	_, err := io.WriteString(w, strings.TrimSuffix(string(t), "\n")+"\n")
 	return err
 }
@@ -69,7 +82,7 @@ func (t *Terminal) Print(format Format, result Result) error {
 	case YAML:
 		err = encodeYAML(&b, result)
 	default:
-		err = result.View().render(&b, t.viewWidth())
+		err = result.View().render(&b, screen{t.viewWidth(), t.Colour && t.OutTTY && t.ErrTTY})
 	}
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ type List struct {
 	Rows   [][]any
 }
 
-func (l List) render(w io.Writer, _ int) error {
+func (l List) render(w io.Writer, _ screen) error {
 	header := make([]any, len(l.Header))
 	align := make([]tw.Align, len(l.Header))
 	for i, name := range l.Header {
@@ -63,12 +63,12 @@ type Detail struct {
 	Value any
 }
 
-func (d Details) render(w io.Writer, width int) error {
+func (d Details) render(w io.Writer, s screen) error {
 	keyWidth := 0
 	for _, row := range d {
 		keyWidth = max(keyWidth, displayWidth(row.Key))
 	}
-	room := max(width-keyWidth-len("|  |  |"), 20)
+	room := max(s.width-keyWidth-len("|  |  |"), 20)
 	table := newTable(w, []tw.Align{tw.AlignRight, tw.AlignLeft}, tw.Settings{})
 	for _, row := range d {
 		key := row.Key

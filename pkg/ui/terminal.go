@@ -130,6 +130,7 @@ const (
 	yellow style = "33"
 	red    style = "31"
 	faint  style = "2"
+	bold   style = "1"
 )
 
 // paint colours text for standard error.
@@ -137,8 +138,10 @@ func (t *Terminal) paint(s style, text string) string {
 	if !t.Colour || !t.ErrTTY {
 		return text
 	}
-	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+	return s.around(text)
 }
+
+func (s style) around(text string) string { return "\x1b[" + string(s) + "m" + text + "\x1b[0m" }
 
 // Error prints why the program ends, and a way out if hint is not empty.
 func (t *Terminal) Error(program, text, hint string) {

@@ -1,0 +1,6 @@
+package doctor
+
+import "os/exec"
+
+// ownGroup does nothing: the program alone is ended.
+func ownGroup(*exec.Cmd) {}
