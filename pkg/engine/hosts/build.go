@@ -70,6 +70,8 @@ func Release(ctx context.Context, compiler, path string) error {
 	return compile(ctx, command, cppFlags, path)
 }
 
+var errNoCompiler = errors.New("no C compiler (cc, gcc, clang), which the host of C and C++ processors is built with")
+
 // findCompiler returns the command of the C compiler: $CC, which may carry
 // arguments, else the first of the usual names that is there.
 func findCompiler(cc string, look func(string) (string, error)) ([]string, error) {
@@ -85,7 +87,7 @@ func findCompiler(cc string, look func(string) (string, error)) ([]string, error
 			return []string{path}, nil
 		}
 	}
-	return nil, fault.New(fault.Missing, "no C compiler (cc, gcc, clang), which the host of C and C++ processors is built with").
+	return nil, fault.New(fault.Missing, "%w", errNoCompiler).
 		WithHint("install one (apt-get install gcc libc6-dev, dnf install gcc, apk add gcc musl-dev), or set CC to one")
 }
 

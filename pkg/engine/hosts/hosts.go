@@ -28,6 +28,12 @@ type Options struct {
 	// user's cache directory.
 	CacheDir string
 
+	// Dirs may hold a host, right in them, and are looked into first. They are
+	// set in a container, whose image brings a host or is given one: whether its
+	// C library suits that is only seen by trying, so that every host is tried
+	// out before it is taken.
+	Dirs []string
+
 	// Log, where set, is told in one sentence what takes time.
 	Log func(string)
 }
@@ -49,19 +55,24 @@ func CPP(ctx context.Context, opts Options) (string, error) {
 			WithHint("use a Linux machine: the Docker engine, which this system needs, is not part of this version yet")
 	}
 	name := CPPName(runtime.GOOS, runtime.GOARCH)
-	if path := prebuilt(name); path != "" {
+	path := prebuilt(name)
+	var failures []failure
+	if len(opts.Dirs) > 0 {
+		path, failures = tried(ctx, name, opts.Dirs, path)
+	}
+	if path != "" {
 		return path, nil
 	}
 	dir, err := opts.dir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, name)
+	path = filepath.Join(dir, name)
 	if isProgram(path) {
 		return path, nil
 	}
 	if err := buildCPP(ctx, dir, path, opts.Log); err != nil {
-		return "", err
+		return "", explainImage(err, opts.Dirs, failures)
 	}
 	return path, nil
 }
