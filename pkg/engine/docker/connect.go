@@ -2,9 +2,13 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -27,8 +31,8 @@ type Daemon struct {
 	// Info is what it says of itself.
 	Info system.Info
 
-	version types.Version
-	keeper  keeper // who starts and restarts it
+	podman bool
+	keeper keeper // who starts and restarts it
 }
 
 // ConnectOptions say where a daemon is looked for. The zero value is the usual.
@@ -38,13 +42,16 @@ type ConnectOptions struct {
 	Host string
 }
 
-// What a daemon has time for. Over ssh there is a login before the first answer.
+// What a daemon has time for.
 const (
-	pingTime    = 5 * time.Second
-	sshPingTime = 15 * time.Second
-	infoTime    = 10 * time.Second
-	findTime    = 30 * time.Second // for all places together
+	pingTime = 5 * time.Second  // to take a connection and answer the first request
+	sshTime  = 15 * time.Second // the same over ssh, which has to log in
+	infoTime = 10 * time.Second // to say what it is
+	findTime = 30 * time.Second // for all places together
 )
+
+// userAgent is how daemons know us in their logs.
+const userAgent = "eascmd"
 
 // oldestAPI is the first API version that has all that is used here.
 const oldestAPI = "1.41"
@@ -65,11 +72,14 @@ func connect(ctx context.Context, opts ConnectOptions, m *machine) (*Daemon, err
 	defer cancel()
 	var tried []Candidate
 	for _, p := range m.places(opts) {
+		if ctx.Err() != nil && p.trouble == nil {
+			p.trouble = &trouble{kind: unreachable, words: fmt.Sprintf("not tried: the others took %v", findTime)}
+		}
 		d, err := p.connect(ctx, m)
 		if err == nil {
 			return d, nil
 		}
-		if context.Cause(ctx) == context.Canceled {
+		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, fmt.Errorf("looking for a Docker daemon: %w", context.Canceled)
 		}
 		tried = append(tried, p.candidate(nil, err))
@@ -155,10 +165,13 @@ func (p *place) connect(ctx context.Context, m *machine) (*Daemon, *trouble) {
 
 // greet asks a daemon for its API version, and then what it is.
 func (d *Daemon) greet(ctx context.Context, p *place, line *line, m *machine) *trouble {
-	pingTime := p.pingTime()
+	pingTime := m.pingTime
+	if strings.HasPrefix(p.address, "ssh://") {
+		pingTime = m.sshTime
+	}
 	pinging, cancel := withLimit(ctx, pingTime)
 	defer cancel()
-	ping, err := d.Ping(pinging)
+	version, err := d.ping(pinging, p.headers)
 	switch {
 	case err != nil && pinging.Err() != nil && !line.connected.Load():
 		return &trouble{kind: hangs, words: fmt.Sprintf("no connection within %v", pingTime), hint: d.keeper.hangs(), err: err}
@@ -166,36 +179,69 @@ func (d *Daemon) greet(ctx context.Context, p *place, line *line, m *machine) *t
 		return &trouble{kind: hangs, words: fmt.Sprintf("accepts connections but does not answer within %v", pingTime), hint: d.keeper.hangs(), err: err}
 	case err != nil:
 		return p.classify(m, line.because(err))
-	case ping.APIVersion == "":
-		return &trouble{kind: stranger, words: "something answers, but not as a Docker daemon does"}
-	case versions.LessThan(ping.APIVersion, oldestAPI):
+	case versions.LessThan(version, oldestAPI):
 		return &trouble{kind: tooOld,
-			words: fmt.Sprintf("the daemon is too old: it speaks API %s, and %s (Docker Engine 20.10) is needed", ping.APIVersion, oldestAPI),
+			words: fmt.Sprintf("the daemon is too old: it speaks API %s, and %s (Docker Engine 20.10) is needed", version, oldestAPI),
 			hint:  "update Docker to 20.10 or newer"}
 	}
-	d.NegotiateAPIVersionPing(ping)
+	d.NegotiateAPIVersionPing(types.Ping{APIVersion: version})
 	if asked := d.ClientVersion(); versions.LessThan(asked, oldestAPI) {
 		return &trouble{kind: tooOld,
 			words: fmt.Sprintf("%s=%s asks for an API that is too old: %s is needed", client.EnvOverrideAPIVersion, asked, oldestAPI),
 			hint:  "`unset " + client.EnvOverrideAPIVersion + "`: the version is negotiated with the daemon"}
 	}
 
-	asking, cancel := withLimit(ctx, infoTime)
+	asking, cancel := withLimit(ctx, m.infoTime)
 	defer cancel()
-	var version sync.WaitGroup
-	version.Go(func() {
-		// Only tells Podman from Docker, so that what forbids it does no harm.
-		d.version, _ = d.ServerVersion(asking)
-	})
 	d.Info, err = d.Client.Info(asking)
-	version.Wait()
 	switch {
 	case err != nil && asking.Err() != nil:
-		return &trouble{kind: hangs, words: fmt.Sprintf("answers a ping, but does not say what it is within %v", infoTime), hint: d.keeper.hangs(), err: err}
+		return &trouble{kind: hangs, words: fmt.Sprintf("answers a ping, but does not say what it is within %v", m.infoTime), hint: d.keeper.hangs(), err: err}
 	case err != nil:
 		return p.classify(m, line.because(err))
 	}
 	return nil
+}
+
+// ping asks a daemon for the newest API version that it speaks. The client's
+// own ping does not tell Podman from Docker.
+func (d *Daemon) ping(ctx context.Context, headers map[string]string) (version string, err error) {
+	at, err := client.ParseHostURL(d.DaemonHost())
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+client.DummyHost, nil)
+	if err != nil {
+		return "", err
+	}
+	// As the client's requests have it, so that its next one finds this connection.
+	req.URL.Host, req.URL.Path = at.Host, path.Join(at.Path, "/_ping")
+	req.Header.Set("User-Agent", userAgent)
+	for name, value := range headers {
+		req.Header.Set(name, value)
+	}
+	resp, err := d.HTTPClient().Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 512))
+	if err != nil {
+		return "", err
+	}
+	version = resp.Header.Get("Api-Version")
+	switch said := strings.Join(strings.Fields(string(body)), " "); {
+	case strings.Contains(said, "HTTP request to an HTTPS server"):
+		return "", wantsTLS()
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return "", forbids(said)
+	case resp.StatusCode >= http.StatusInternalServerError:
+		return "", &trouble{kind: refuses, words: "answers with an error: " + said, hint: d.keeper.hangs()}
+	case resp.StatusCode != http.StatusOK || version == "":
+		return "", notDocker()
+	}
+	d.podman = resp.Header.Get("Libpod-Api-Version") != ""
+	return version, nil
 }
 
 // Rootless says whether the daemon runs without root's rights, so that root in
@@ -207,11 +253,7 @@ func (d *Daemon) Rootless() bool { return slices.Contains(d.Info.SecurityOptions
 func (d *Daemon) Remapped() bool { return slices.Contains(d.Info.SecurityOptions, "name=userns") }
 
 // Podman says whether it is Podman that speaks Docker's API.
-func (d *Daemon) Podman() bool {
-	return slices.ContainsFunc(d.version.Components, func(c types.ComponentVersion) bool {
-		return c.Name == "Podman Engine"
-	})
-}
+func (d *Daemon) Podman() bool { return d.podman }
 
 // Desktop says whether it is Docker Desktop's, which runs in a virtual machine
 // that sees the directories that it is configured to share.

@@ -30,16 +30,16 @@ func (p *place) client(m *machine) (*client.Client, *line, error) {
 	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second}
 	settings := []client.Opt{
 		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
-		client.WithUserAgent("eascmd"),
+		client.WithUserAgent(userAgent),
 		client.WithHTTPHeaders(p.headers),
-		client.WithVersionFromEnv(),
+		client.WithVersion(m.getenv(client.EnvOverrideAPIVersion)),
 		client.WithAPIVersionNegotiation(),
 	}
 	host := p.address
 	var helper *connhelper.ConnectionHelper
 	if strings.HasPrefix(host, "ssh://") {
 		var err error
-		wait := fmt.Sprintf("-o ConnectTimeout=%d", int(sshPingTime.Seconds())-2)
+		wait := fmt.Sprintf("-o ConnectTimeout=%d", int(m.sshTime.Seconds()))
 		if helper, err = connhelper.GetConnectionHelperWithSSHOpts(host, []string{wait}); err != nil {
 			return nil, nil, err
 		}

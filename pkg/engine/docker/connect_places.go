@@ -35,13 +35,6 @@ type place struct {
 	trouble *trouble          // why it cannot even be tried
 }
 
-func (p *place) pingTime() time.Duration {
-	if strings.HasPrefix(p.address, "ssh://") {
-		return sshPingTime
-	}
-	return pingTime
-}
-
 // socket is the path of a place that is a Unix socket.
 func (p *place) socket() (path string, ok bool) {
 	return strings.CutPrefix(p.address, "unix://")
@@ -57,6 +50,9 @@ type machine struct {
 	admin      bool   // whether we are root
 	getenv     func(string) string
 	has        func(program string) bool
+
+	// How long a daemon has to answer: pingTime, sshTime and infoTime.
+	pingTime, sshTime, infoTime time.Duration
 }
 
 func thisMachine() *machine {
@@ -75,6 +71,9 @@ func thisMachine() *machine {
 			_, err := exec.LookPath(program)
 			return err == nil
 		},
+		pingTime: pingTime,
+		sshTime:  sshTime,
+		infoTime: infoTime,
 	}
 }
 

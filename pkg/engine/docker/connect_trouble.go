@@ -103,24 +103,38 @@ func (p *place) classify(m *machine, err error) *trouble {
 		return say(tlsWrong, hint, "%s", words)
 	}
 	switch {
-	case strings.Contains(text, "HTTP request to an HTTPS server"):
-		return say(tlsWrong, fmt.Sprintf("set %s=1, and %s to the directory of ca.pem, cert.pem and key.pem", client.EnvTLSVerify, client.EnvOverrideCertPath),
-			"the daemon wants TLS")
 	case strings.Contains(text, "client version") && strings.Contains(text, "too new"):
 		return say(tooOld, "`unset "+client.EnvOverrideAPIVersion+"`: the version is negotiated with the daemon", "%s", text)
 	case strings.Contains(text, "client version") && strings.Contains(text, "too old"):
 		return say(tooNew, "update eascmd: this daemon no longer speaks its API", "%s", text)
 	case strings.Contains(text, "malformed HTTP"):
-		return say(stranger, "", "something answers, but not as a Docker daemon does")
+		return notDocker()
 	case errdefs.IsPermissionDenied(err), errdefs.IsUnauthorized(err):
-		return say(refuses, "what stands before the daemon forbids the call: a proxy of the socket must allow /info, /containers, /images, /volumes, /build and POST",
-			"answers, but refuses: %s", text)
+		return forbids(text)
 	case connectionLost(err):
 		return say(deaf, keeper.ended(), "closes the connection without an answer")
 	case errdefs.IsInternal(err):
 		return say(refuses, keeper.hangs(), "answers with an error: %s", text)
 	}
 	return say(refuses, "", "%s", text)
+}
+
+// notDocker is the trouble with something else that listens.
+func notDocker() *trouble {
+	return &trouble{kind: stranger, words: "something answers, but not as a Docker daemon does",
+		hint: "look at what listens there"}
+}
+
+// wantsTLS is the trouble with a daemon that is spoken to without TLS.
+func wantsTLS() *trouble {
+	return &trouble{kind: tlsWrong, words: "the daemon wants TLS",
+		hint: fmt.Sprintf("set %s=1, and %s to the directory of ca.pem, cert.pem and key.pem", client.EnvTLSVerify, client.EnvOverrideCertPath)}
+}
+
+// forbids is the trouble with a daemon, or what stands before it, that refuses.
+func forbids(said string) *trouble {
+	return &trouble{kind: refuses, words: "answers, but refuses: " + said,
+		hint: "an authorization plugin or a proxy of the socket forbids the call: it must allow /info, /containers, /images, /volumes and /build, and to change them"}
 }
 
 // tlsWords says what is wrong with TLS, if that is what an error is about.
