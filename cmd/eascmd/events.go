@@ -14,6 +14,8 @@ import (
 // failed is left to whoever reports the error.
 func (a *app) tell(e event.Event) {
 	switch e.Type {
+	case event.Checked:
+		a.term.OK("Checked processor [%s]", ui.Printable(e.Message))
 	case event.Listening:
 		a.term.Debug("listening on %s", e.Address)
 	case event.Loading:

@@ -1,19 +1,28 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/engine/child"
+	"github.com/openeas/eascmd/pkg/engine/docker"
+	"github.com/openeas/eascmd/pkg/engine/hosts"
 	"github.com/openeas/eascmd/pkg/engine/process"
+	"github.com/openeas/eascmd/pkg/localtest"
+	"github.com/openeas/eascmd/pkg/localtest/check"
 	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/serving/event"
 )
 
 type serveOptions struct {
@@ -23,6 +32,8 @@ type serveOptions struct {
 	runtimeDir string
 
 	privateRoot string
+	image       string
+	connect     string
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -42,6 +53,7 @@ names; its token is masked and has to be written anew, or removed.
 SIGTERM and SIGINT drain the service: it takes no new requests, answers those it
 has, and ends; a second one ends it at once. With --lifeline it also ends, after
 a short drain, when standard input ends: whoever started it holds the other end.
+A plan that comes on standard input too is then its first line.
 
 With --events json every event is one JSON object a line on standard output;
 with text, what happens is told on standard error: where it listens, when it is
@@ -69,12 +81,18 @@ ready, the processor's output.`,
 	flags.StringVar(&opts.runtimeDir, "runtime-dir", "", "make sockets in this `directory` (default: one of the run's own)")
 	flags.IntVar(&opts.planFD, "plan-fd", -1, "read the plan from this open file `descriptor`")
 	flags.StringVar(&opts.privateRoot, "private-root", "", "have the workspace at the absolute paths of EAS")
-	_ = flags.MarkHidden("plan-fd")
-	_ = flags.MarkHidden("private-root")
+	flags.StringVar(&opts.image, "image", "", "the `name` of the image that this runs in: check the processor and find its host here")
+	flags.StringVar(&opts.connect, "connect", "", "pass standard input and output to this `address` of the container, and do nothing else")
+	for _, name := range []string{"plan-fd", "private-root", "image", "connect"} {
+		_ = flags.MarkHidden(name)
+	}
 	return cmd
 }
 
 func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
+	if o.connect != "" {
+		return passThrough(ctx, o.connect, a.term.In, a.term.Out)
+	}
 	if o.privateRoot != "" {
 		if err := process.EnterPrivateRoot(o.privateRoot, o.runtimeDir); err != nil {
 			return err
@@ -85,14 +103,14 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 		return fault.New(fault.Usage, "--events %s: events are told as json or text", o.events)
 	}
 	runOptions := child.Options{RuntimeDir: o.runtimeDir}
+	in := bufio.NewReader(a.term.In)
 	if o.lifeline {
-		if o.planFD < 0 && path == "-" {
-			return fault.New(fault.Usage, "--lifeline and a plan on standard input exclude each other").
-				WithHint("give the plan as a file")
-		}
-		runOptions.Lifeline = a.term.In
+		runOptions.Lifeline = in
 	}
-	plan, err := o.readPlan(a, path)
+	if o.image != "" {
+		runOptions.Prepare = o.prepareInImage
+	}
+	plan, err := o.readPlan(in, path)
 	if err != nil {
 		return err
 	}
@@ -133,7 +151,14 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 	}
 }
 
-func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
+func (o *serveOptions) readPlan(stdin *bufio.Reader, path string) (*runplan.Plan, error) {
+	explain := func(plan *runplan.Plan, err error) (*runplan.Plan, error) {
+		if err != nil {
+			return nil, fault.New(fault.Description, "%w", err).
+				WithHint("`eascmd test service.json --print-plan` prints a plan that this version reads")
+		}
+		return plan, nil
+	}
 	var in io.Reader
 	switch {
 	case o.planFD >= 0:
@@ -143,8 +168,10 @@ func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
 		}
 		defer f.Close()
 		in = f
+	case path == "-" && o.lifeline:
+		return explain(runplan.ReadLine(stdin))
 	case path == "-":
-		in = a.term.In
+		in = stdin
 	default:
 		f, err := os.Open(path)
 		if errors.Is(err, os.ErrNotExist) {
@@ -157,19 +184,69 @@ func (o *serveOptions) readPlan(a *app, path string) (*runplan.Plan, error) {
 		defer f.Close()
 		in = f
 	}
-	plan, err := runplan.Read(in)
-	if err != nil {
-		return nil, fault.New(fault.Description, "%w", err).
-			WithHint("`eascmd test service.json --print-plan` prints a plan that this version reads")
-	}
-	return plan, nil
+	return explain(runplan.Read(in))
 }
 
 // limitGarbage has garbage collected earlier where it would otherwise make the
 // program much larger than the bodies that it may hold.
 func limitGarbage(plan *runplan.Plan) {
 	const everythingElse = 128 << 20
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(plan.Gateway.BodyMemory/2*3 + everythingElse)
+	limit := plan.Gateway.BodyMemory/2*3 + everythingElse
+	if plan.Worker.Cgroup == runplan.OwnCgroup {
+		// The processor's memory is what counts: garbage of ours is not to take
+		// more than a quarter of it.
+		limit = min(limit, plan.Worker.MemoryMB<<20/4)
 	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+// prepareInImage does what can only be done where the processor will run: it
+// checks the processor against what the image has, and finds the host for the
+// image's C library.
+func (o *serveOptions) prepareInImage(ctx context.Context, plan *runplan.Plan, emit func(event.Event)) error {
+	say := func(kind event.Type, message, hint string) {
+		emit(event.Event{Type: kind, Time: time.Now(), Message: message, Hint: hint})
+	}
+	report, err := localtest.Check(plan, "the image "+o.image)
+	entry := filepath.Base(plan.Processor.Entry)
+	for _, p := range report.Problems {
+		if p.Severity == check.Warning {
+			say(event.Warning, entry+": "+p.Text, p.Hint)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	say(event.Checked, entry, "")
+	if len(plan.Worker.Command) > 0 {
+		return nil
+	}
+	host, err := hosts.CPP(ctx, hosts.Options{
+		Dirs:     []string{docker.HostsDir},
+		CacheDir: o.runtimeDir,
+		Log:      func(text string) { say(event.Log, text, "") },
+	})
+	if err != nil {
+		return err
+	}
+	plan.Worker.Command = []string{host}
+	return nil
+}
+
+// passThrough passes what it reads from in to an address, and what comes back to
+// out: a connection for somebody who can start programs here, but not connect.
+func passThrough(ctx context.Context, address string, in io.Reader, out io.Writer) error {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return fault.New(fault.Failed, "connect: %w", err)
+	}
+	defer c.Close()
+	go func() {
+		_, _ = io.Copy(c, in)
+		_ = c.(*net.TCPConn).CloseWrite()
+	}()
+	_, err = io.Copy(out, c)
+	return err
 }

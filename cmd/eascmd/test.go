@@ -19,8 +19,9 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/engine"
+	"github.com/openeas/eascmd/pkg/engine/docker"
+	"github.com/openeas/eascmd/pkg/engine/gpu"
 	"github.com/openeas/eascmd/pkg/engine/hosts"
-	"github.com/openeas/eascmd/pkg/engine/process"
 	"github.com/openeas/eascmd/pkg/localtest"
 	"github.com/openeas/eascmd/pkg/localtest/check"
 	"github.com/openeas/eascmd/pkg/runplan"
@@ -44,12 +45,21 @@ type testOptions struct {
 	bodyLimit   byteSize
 	bodyMemory  byteSize
 	printPlan   bool
+
+	image     string
+	baseImage string
+	gpus      string
+	writable  bool
+	copyFiles bool
+	detach    bool
+	list      bool
+	stopName  string
 }
 
 func newTestCommand(a *app) *cobra.Command {
 	var opts testOptions
 	cmd := &cobra.Command{
-		Use:     "test SERVICE.JSON",
+		Use:     "test SERVICE.JSON | --list | --stop NAME",
 		GroupID: groupDevelop,
 		Short:   "Run a service on this machine",
 		Long: `Runs the service that a description describes on this machine: fetches model and
@@ -62,6 +72,13 @@ description's. A local directory is linked and never copied. On Linux the
 workspace is also at /eas/workspace and /home/admin/docker_ml/workspace where
 the system permits a private view of the file system.
 
+The service runs in a process (--engine process) or in a container of a Docker
+Engine (--engine docker), in which nothing of this machine is visible but model,
+processor and workspace; --engine auto takes Docker where a daemon answers. The
+container's image is built at first use, or named with --image. With --detach it
+goes on when this program has ended: --list shows such services and --stop ends
+them.
+
 With --data one request is posted: the answer's body, whatever its status, and
 nothing else goes to standard output.
 
@@ -70,21 +87,36 @@ second one cuts off the requests in flight, with exit status 130.`,
 		Example: `  eascmd test service.json
   eascmd test service.json --port 8080 --env OMP_NUM_THREADS=2
   eascmd test service.json --data 'hello world'
-  eascmd test service.json --data @request.json > answer.json`,
+  eascmd test service.json --data @request.json > answer.json
+  eascmd test service.json --engine docker --gpus all
+  eascmd test service.json --engine docker --detach && eascmd test --list`,
 		Annotations: exits(fault.Failed, fault.Usage, fault.Description, fault.Processor, fault.Answer, fault.Missing, fault.Remote, fault.Interrupted),
-		Args:        needDescription,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if opts.list || cmd.Flags().Changed("stop") {
+				return noArgs(cmd, args)
+			}
+			return needDescription(cmd, args)
+		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.given = cmd.Flags().Changed
+			switch {
+			case opts.list && opts.given("stop"):
+				return fault.New(fault.Usage, "--list and --stop exclude each other")
+			case opts.list:
+				return listServices(cmd.Context(), a)
+			case opts.given("stop"):
+				return stopService(cmd.Context(), a, opts.stopName)
+			}
 			return opts.run(cmd.Context(), a, args[0])
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&opts.data, "data", "", "post `BODY` once, print the answer and end; @FILE reads a file, - standard input")
-	flags.StringVar(&opts.engine, "engine", "process", "where the service runs: process, docker or auto")
+	flags.StringVar(&opts.engine, "engine", "", "where the service runs: process, docker or auto (default process on Linux, docker elsewhere)")
 	flags.StringVar(&opts.host, "host", "127.0.0.1", "`address` to listen on")
 	flags.IntVar(&opts.port, "port", 0, "`port` to listen on; 0 is a free one")
 	flags.IntVar(&opts.workers, "workers", 1, "worker processes, each with a model of its own")
@@ -96,6 +128,18 @@ second one cuts off the requests in flight, with exit status 130.`,
 	flags.Var(&opts.bodyMemory, "body-memory", "memory for the bodies of all requests, such as 1GiB (default 512MiB)")
 	flags.BoolVar(&opts.keep, "keep", false, "keep the workspace")
 	flags.BoolVar(&opts.printPlan, "print-plan", false, "print the run plan, with the token masked, and end; with --keep it can be run")
+	flags.StringVar(&opts.gpus, "gpus", "", "`GPUs` for the processor: all, a number, 0,1 or none (default what the description asks for)")
+	flags.StringVar(&opts.image, "image", "", "run in this `image` (docker)")
+	flags.StringVar(&opts.baseImage, "base-image", "", "`image` that the one to run in is built on (docker; default debian:12-slim)")
+	flags.BoolVar(&opts.writable, "writable", false, "let the processor write to its own directory on this machine (docker)")
+	flags.BoolVar(&opts.copyFiles, "copy", false, "copy the files to the daemon even where it sees them (docker)")
+	flags.BoolVar(&opts.detach, "detach", false, "leave the service running and end (docker)")
+	flags.BoolVar(&opts.list, "list", false, "list the services that run on the Docker engine")
+	flags.StringVar(&opts.stopName, "stop", "", "end the service or container of this `name`")
+	_ = cmd.RegisterFlagCompletionFunc("stop", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return runningNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+	})
+	_ = cmd.RegisterFlagCompletionFunc("gpus", completeWords(func() []string { return []string{"all", "none"} }))
 	_ = cmd.RegisterFlagCompletionFunc("engine", completeWords(func() []string { return []string{"process", "docker", "auto"} }))
 	return cmd
 }
@@ -129,12 +173,25 @@ func (o *testOptions) run(ctx context.Context, a *app, path string) error {
 		}
 	}
 	o.warnAbout(a, d)
-	// Before minutes are spent on a model.
-	if err := localtest.CheckPort(o.host, o.port); err != nil {
+	gpus, err := gpu.Choose(o.gpus, o.given("gpus"), d)
+	if err != nil {
 		return err
 	}
+	daemon, err := o.chooseEngine(ctx, a)
+	if err != nil {
+		return err
+	}
+	if daemon != nil {
+		defer daemon.Close()
+	}
+	// Before minutes are spent on a model.
+	if daemon == nil || daemon.Local() {
+		if err := localtest.CheckPort(o.host, o.port); err != nil {
+			return err
+		}
+	}
 
-	t := &testRun{app: a, options: o, description: d, overrides: overrides, path: path}
+	t := &testRun{app: a, options: o, description: d, overrides: overrides, path: path, daemon: daemon, gpus: gpus}
 	defer t.close()
 	if err := t.prepare(ctx); err != nil {
 		return err
@@ -162,14 +219,15 @@ func (o *testOptions) overrides() (runplan.Overrides, error) {
 		return runplan.Overrides{}, fault.New(fault.Usage, format, args...).WithHint("leave the flag out for the default")
 	}
 	switch o.engine {
-	case "process", "auto":
-	case "docker":
-		return runplan.Overrides{}, fault.New(fault.Missing, "the docker engine is not part of this version yet").
-			WithHint("use --engine process")
+	case "process", "docker", "auto", "":
 	default:
 		return usage("--engine %s: the engines are process and docker, or auto", o.engine)
 	}
 	switch {
+	case o.detach && o.given("data"):
+		return usage("--detach leaves the service running and --data ends it: give one of them")
+	case o.image != "" && o.baseImage != "":
+		return usage("--image is used as it is and --base-image is what one is built on: give one of them")
 	case o.port < 0 || o.port > 65535:
 		return usage("--port %d: a port lies between 0 and 65535", o.port)
 	case o.workers < 1:
@@ -302,12 +360,8 @@ func needDescription(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// warnAbout tells what of a description does not hold in a process.
+// warnAbout tells what of a description and its flags is dangerous.
 func (o *testOptions) warnAbout(a *app, d *service.Description) {
-	m := &d.Metadata
-	if m.GPU > 0 || m.GPUMemory > 0 || m.CUDA != "" || d.CUDA != "" {
-		a.term.Warn("the process engine gives the processor this machine's GPUs and CUDA as they are; gpu and cuda settings change nothing")
-	}
 	if ip := net.ParseIP(o.host); d.Token == "" && !d.GenerateToken && o.host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		a.term.Warn("everybody who can reach %s may call this service: it has no token", o.host)
 		a.term.Hint("give it a token, or leave out generate_token: false")
@@ -321,13 +375,22 @@ type testRun struct {
 	description *service.Description
 	overrides   runplan.Overrides
 	path        string
+	daemon      *docker.Daemon // nil: the process engine
+	gpus        gpu.Request
 
-	dir    *rundir.Dir
-	plan   *runplan.Plan
-	report check.Report
+	dir       *rundir.Dir
+	kept      string // a directory that nothing removes by itself
+	workspace *localtest.Prepared
+	plan      *runplan.Plan
+	report    check.Report
 }
 
 func (t *testRun) close() {
+	if t.kept != "" && !t.options.keep {
+		if err := os.RemoveAll(t.kept); err != nil {
+			t.term.Warn("the workspace could not be removed: %v", err)
+		}
+	}
 	if t.dir == nil {
 		return
 	}
@@ -336,7 +399,8 @@ func (t *testRun) close() {
 	}
 }
 
-// prepare makes the workspace and the plan and checks the processor.
+// prepare makes the workspace and the plan and, where it can be done here,
+// checks the processor.
 func (t *testRun) prepare(ctx context.Context) error {
 	parent, err := t.makeDir()
 	if err != nil {
@@ -346,43 +410,53 @@ func (t *testRun) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := localtest.Prepare(ctx, t.description, localtest.Options{
+	t.workspace, err = localtest.Prepare(ctx, t.description, localtest.Options{
 		Dir:            parent,
 		DescriptionDir: filepath.Dir(t.path),
 		CacheDir:       filepath.Join(cache, "downloads"),
 		CABundle:       t.caBundle,
+		Container:      t.daemon != nil,
+		Writable:       t.options.writable,
 		Step:           func(text string) { t.term.OK("%s", ui.Printable(text)) },
-		Warn: func(text, hint string) {
-			t.term.Warn("%s", ui.Printable(text))
-			if hint != "" {
-				t.term.Hint("%s", ui.Printable(hint))
-			}
-		},
-		Progress: func(label string) (func(done, total int64), func()) {
-			p := t.term.Progress(label)
-			return p.Update, p.Done
-		},
+		Warn:           t.warnWith,
+		Progress:       t.progress,
 	})
 	if err != nil {
 		return err
 	}
 	if t.options.keep {
-		t.term.Info("the workspace is kept: %s", w.Dir)
-		t.term.Hint("remove it with: rm -rf %s", filepath.Dir(w.Dir))
+		t.term.Info("the workspace is kept: %s", t.workspace.Dir)
+		t.term.Hint("remove it with: rm -rf %s", filepath.Dir(t.workspace.Dir))
 	}
-	t.plan, err = runplan.Make(t.description, w, nil, t.overrides)
-	if err != nil {
+	w := t.workspace.Workspace
+	if t.daemon != nil {
+		w = t.workspace.At(docker.Workspace)
+	}
+	if t.plan, err = runplan.Make(t.description, w, nil, t.overrides); err != nil {
 		return err
 	}
-	if err := localtest.WriteConfig(t.plan); err != nil {
+	if err := localtest.WriteConfig(t.workspace.Dir, t.plan); err != nil {
 		return err
 	}
-	t.report, err = localtest.Check(t.plan)
+	if t.daemon != nil {
+		return localtest.CheckEntry(t.workspace, t.plan)
+	}
+	return t.prepareProcess(ctx, cache)
+}
+
+// prepareProcess does what the process engine needs to be done here: the rest
+// of the plan.
+func (t *testRun) prepareProcess(ctx context.Context, cache string) error {
+	var err error
+	t.report, err = localtest.Check(t.plan, "")
 	t.showReport()
 	if err != nil {
 		return err
 	}
 	t.term.OK("Checked processor [%s]", t.description.ProcessorEntry)
+	if err := t.useGPUs(ctx); err != nil {
+		return err
+	}
 	host, err := hosts.CPP(ctx, hosts.Options{CacheDir: cache, Log: func(text string) { t.term.Info("%s", text) }})
 	if err != nil {
 		return err
@@ -391,14 +465,27 @@ func (t *testRun) prepare(ctx context.Context) error {
 	return nil
 }
 
+func (t *testRun) warnWith(text, hint string) {
+	t.term.Warn("%s", ui.Printable(text))
+	if hint != "" {
+		t.term.Hint("%s", ui.Printable(hint))
+	}
+}
+
+func (t *testRun) progress(label string) (func(done, total int64), func()) {
+	p := t.term.Progress(label)
+	return p.Update, p.Done
+}
+
 // makeDir makes the directory that the workspace is made in.
 func (t *testRun) makeDir() (string, error) {
 	root, err := rundir.Temporary()
 	if err != nil {
 		return "", err
 	}
-	if t.options.keep {
-		return root.NewKept()
+	if t.options.keep || t.options.detach {
+		t.kept, err = root.NewKept()
+		return t.kept, err
 	}
 	if t.dir, err = root.New(); err != nil {
 		return "", err
@@ -452,11 +539,7 @@ func (t *testRun) withoutPrivateRoot(reason error) {
 // serve runs the plan until the user ends it, or until its one request is
 // answered.
 func (t *testRun) serve(ctx context.Context, data *requestBody) error {
-	opts := process.Options{WithoutPrivateRoot: t.withoutPrivateRoot}
-	if t.dir != nil {
-		opts.Hold = append(opts.Hold, t.dir.Lock())
-	}
-	run, err := process.New(opts).Start(ctx, t.plan)
+	run, err := t.engine(ctx).Start(ctx, t.plan)
 	if err != nil {
 		return err
 	}
@@ -469,6 +552,7 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 		ended    = ctx.Done()
 		second   <-chan os.Signal
 		cut      bool // by a second signal
+		left     bool // to itself
 		started  = time.Now()
 	)
 	events := run.Events()
@@ -484,7 +568,11 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 				go func() { answered <- t.post(ctx, run, data) }()
 			case e.Type == event.Ready:
 				ready = true
-				if outcome = t.showService(run, e); outcome != nil {
+				if outcome = t.showService(run, e); outcome == nil && t.options.detach {
+					outcome = t.leave(run)
+					left = outcome == nil
+				}
+				if outcome != nil {
 					go t.stop(run)
 				}
 			case data != nil && ready && e.Type != event.Log && e.Type != event.Warning:
@@ -523,6 +611,8 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 		}
 	}
 	switch {
+	case left:
+		return err
 	case cut, ctx.Err() != nil && (!ready || data != nil):
 		return fault.New(fault.Interrupted, "interrupted")
 	case outcome != nil:
@@ -597,10 +687,13 @@ func (t *testRun) showService(run engine.Run, ready event.Event) error {
 	}
 	result := runningService{
 		Endpoint: endpoint, Token: t.plan.Gateway.Token, LoadingMS: ready.ElapsedMS,
-		Engine: "process", Workspace: t.plan.Workspace,
+		Engine: "process", Workspace: t.workspace.Dir,
 	}
 	if p, ok := run.(interface{ PID() int }); ok {
 		result.PID = p.PID()
+	}
+	if c, ok := run.(*docker.Run); ok {
+		result.Engine, result.Container = "docker", c.Container()
 	}
 	if err := t.print(result); err != nil {
 		return err
@@ -610,6 +703,9 @@ func (t *testRun) showService(run engine.Run, ready event.Event) error {
 		authorization = " -H 'Authorization: " + t.plan.Gateway.Token + "'"
 	}
 	t.term.Info("call it:  curl %s%s %s", endpoint, authorization, exampleBody(t.path))
+	if t.options.detach {
+		return nil
+	}
 	t.term.Info("end it:   Ctrl-C")
 	return nil
 }
@@ -638,7 +734,8 @@ type runningService struct {
 	Token     string `json:"token"` // empty: anybody may call
 	LoadingMS int64  `json:"loadingMs"`
 	Engine    string `json:"engine"`
-	PID       int    `json:"pid,omitempty"` // of the process that serves
+	PID       int    `json:"pid,omitempty"`       // of the process that serves
+	Container string `json:"container,omitempty"` // that serves
 	Workspace string `json:"workspace"`
 }
 
@@ -647,9 +744,13 @@ func (r runningService) View() ui.View {
 	if token == "" {
 		token = "(none: anybody may call)"
 	}
-	return ui.Details{
+	details := ui.Details{
 		{Key: "Endpoint", Value: r.Endpoint},
 		{Key: "Token", Value: token},
 		{Key: "Loading time", Value: shortDuration(r.LoadingMS)},
 	}
+	if r.Container != "" {
+		details = append(details, ui.Detail{Key: "Container", Value: r.Container})
+	}
+	return details
 }

@@ -56,6 +56,24 @@ func Create(name string, limit int64, announce func(dir string) error) (string, 
 	return "", fmt.Errorf("%w: %s", ErrUnsupported, strings.Join(reasons, "; "))
 }
 
+// Own returns the directory of the group that this process is in and that
+// limits its memory.
+func Own() (string, error) {
+	self, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	places, err := candidates(self, mounts)
+	if err != nil {
+		return "", err
+	}
+	return places[0].parent, nil
+}
+
 // place is a directory in which a group may be made.
 type place struct {
 	parent  string

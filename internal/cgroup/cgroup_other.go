@@ -12,6 +12,9 @@ func Create(name string, limit int64, announce func(dir string) error) (string, 
 	return "", fmt.Errorf("%w: control groups are Linux's", ErrUnsupported)
 }
 
+// Own fails: control groups are Linux's.
+func Own() (string, error) { return "", ErrUnsupported }
+
 // Add fails: control groups are Linux's.
 func Add(dir string, pid int) error { return ErrUnsupported }
 

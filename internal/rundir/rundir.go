@@ -109,6 +109,19 @@ func (r *Root) New() (*Dir, error) {
 	}
 }
 
+// Alive reports whether the run whose directory is called name goes on: whether
+// somebody holds its lock.
+func (r *Root) Alive(name string) bool {
+	lockPath := filepath.Join(r.path, name+lockSuffix)
+	lock, err := os.OpenFile(lockPath, os.O_RDWR, 0)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist) // what cannot be known is left alone
+	}
+	defer lock.Close()
+	held, err := tryLock(lock)
+	return err != nil || !held
+}
+
 // NewKept makes a directory that nothing here ever removes.
 func (r *Root) NewKept() (string, error) {
 	path := filepath.Join(r.path, keptPrefix+randomName())

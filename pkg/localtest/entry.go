@@ -11,9 +11,9 @@ import (
 )
 
 // Check examines the processor of a plan without running it. It fails where
-// the processor cannot be loaded on this machine; what else was noticed is in
-// the report.
-func Check(plan *runplan.Plan) (check.Report, error) {
+// the processor cannot be loaded here; what else was noticed is in the report.
+// place is what messages call here, empty for this machine.
+func Check(plan *runplan.Plan, place string) (check.Report, error) {
 	if err := entryExists(plan.Processor); err != nil {
 		return check.Report{}, err
 	}
@@ -24,11 +24,28 @@ func Check(plan *runplan.Plan) (check.Report, error) {
 		WorkDir:     plan.Processor.Dir,
 		LibraryPath: words(variable(plan, "LD_LIBRARY_PATH"), ":;"),
 		Preload:     words(variable(plan, "LD_PRELOAD"), ": "),
+		Place:       place,
 	})
 	if err != nil {
 		return report, err
 	}
 	return report, report.Err()
+}
+
+// CheckEntry looks for the processor of a plan for a container among the files
+// of this machine, since that takes no time and a container does.
+func CheckEntry(w *Prepared, plan *runplan.Plan) error {
+	rel, err := filepath.Rel(plan.Processor.Dir, plan.Processor.Entry)
+	if err != nil {
+		return fault.New(fault.Failed, "find the processor: %w", err)
+	}
+	dir := w.ProcessorDir
+	for _, m := range w.Mounts {
+		if filepath.Join(w.Dir, filepath.FromSlash(m.Path)) == dir {
+			dir = m.Source
+		}
+	}
+	return entryExists(runplan.Processor{Dir: dir, Entry: filepath.Join(dir, rel)})
 }
 
 // entryExists explains a processor_entry that is not in the processor by what

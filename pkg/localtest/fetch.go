@@ -18,9 +18,11 @@ import (
 
 // preparation makes one workspace.
 type preparation struct {
-	ctx  context.Context
-	d    *service.Description
-	opts *Options
+	ctx    context.Context
+	d      *service.Description
+	opts   *Options
+	dir    string // of the workspace
+	mounts []Mount
 }
 
 // source is something on this machine that a description names.
@@ -99,7 +101,9 @@ func (p *preparation) download(address string) (source, error) {
 // file that the model is, empty for a directory.
 func (p *preparation) model(path string) (file string, err error) {
 	if p.d.ModelPath == "" {
-		return "", p.made(os.Mkdir(path, 0o755))
+		err := os.Mkdir(path, 0o755)
+		p.checkModelEntry(path)
+		return "", p.made(err)
 	}
 	p.opts.step("Fetching model from [" + store.Mask(p.d.ModelPath) + "]")
 	s, err := p.find("model_path", p.d.ModelPath)
@@ -107,16 +111,102 @@ func (p *preparation) model(path string) (file string, err error) {
 		return "", err
 	}
 	if s.dir {
-		return "", p.made(os.Symlink(s.path, path))
+		p.checkModelEntry(s.path)
+		return "", p.place(s.path, path, false)
 	}
 	unpacked, err := p.unpack("model", s, path)
-	if err != nil || unpacked {
+	if err != nil {
 		return "", err
+	}
+	if unpacked {
+		p.checkModelEntry(path)
+		return "", p.protect(path)
 	}
 	if err := os.Mkdir(path, 0o755); err != nil {
 		return "", p.made(err)
 	}
-	return s.name, p.made(os.Symlink(s.path, filepath.Join(path, s.name)))
+	err = p.place(s.path, filepath.Join(path, s.name), false)
+	p.checkModelEntry(path)
+	return s.name, err
+}
+
+// place has what lies at source at path in the workspace: linked, or for a
+// container to be mounted.
+func (p *preparation) place(source, path string, writable bool) error {
+	if !p.opts.Container {
+		return p.made(os.Symlink(source, path))
+	}
+	info, err := os.Stat(source)
+	if err != nil {
+		return p.made(err)
+	}
+	if info.IsDir() {
+		p.warnOfLinks(source)
+		err = os.Mkdir(path, 0o755)
+	} else {
+		err = os.WriteFile(path, nil, 0o644)
+	}
+	if err != nil {
+		return p.made(err)
+	}
+	return p.mount(source, path, writable)
+}
+
+// protect has a directory of the workspace mounted on itself, for a container
+// that may not write to it.
+func (p *preparation) protect(path string) error {
+	if !p.opts.Container {
+		return nil
+	}
+	return p.mount(path, path, false)
+}
+
+func (p *preparation) mount(source, path string, writable bool) error {
+	rel, err := filepath.Rel(p.dir, path)
+	if err != nil {
+		return p.made(err)
+	}
+	p.mounts = append(p.mounts, Mount{source, filepath.ToSlash(rel), writable})
+	return nil
+}
+
+// warnOfLinks warns of links that lead out of a directory: in a container, which
+// gets the directory and nothing beside it, they lead nowhere.
+func (p *preparation) warnOfLinks(dir string) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return
+	}
+	const most, mostEntries = 3, 20_000
+	var out []string
+	entries := 0
+	filepath.WalkDir(real, func(path string, e fs.DirEntry, err error) error {
+		if entries++; entries > mostEntries {
+			return fs.SkipAll
+		}
+		if err != nil || e.Type()&fs.ModeSymlink == 0 {
+			return nil
+		}
+		target, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return nil // it leads nowhere here either
+		}
+		if rel, err := filepath.Rel(real, target); err != nil || !filepath.IsLocal(rel) {
+			if rel, err = filepath.Rel(real, path); err == nil {
+				out = append(out, rel)
+			}
+		}
+		return nil
+	})
+	if len(out) == 0 {
+		return
+	}
+	names := strings.Join(out[:min(len(out), most)], ", ")
+	if len(out) > most {
+		names += fmt.Sprintf(" and %d more", len(out)-most)
+	}
+	p.opts.warn("links in "+dir+" lead out of it and will lead nowhere in the container: "+names,
+		"put the files themselves there: cp -L")
 }
 
 // checkModelEntry warns of a model_entry that the model at path does not have.
@@ -172,11 +262,14 @@ func (p *preparation) processor(path string) error {
 			return err
 		}
 	}
+	if s.dir && p.opts.Container {
+		return p.place(s.path, path, p.opts.Writable)
+	}
 	if err := os.Mkdir(path, 0o755); err != nil {
 		return p.made(err)
 	}
 	if !s.dir {
-		return p.made(os.Symlink(s.path, filepath.Join(path, s.name)))
+		return p.place(s.path, filepath.Join(path, s.name), p.opts.Writable)
 	}
 	// A real directory with links in it, because ../../model has to lead to the
 	// workspace's model and not to what is above the user's directory.
@@ -215,8 +308,9 @@ func (p *preparation) unpack(what string, s source, path string) (bool, error) {
 	return err == nil, err
 }
 
-// warmUp finds the files that are replayed before the service is ready.
-func (p *preparation) warmUp() ([]string, error) {
+// warmUp finds the files that are replayed before the service is ready. A
+// container has them at path.
+func (p *preparation) warmUp(path string) ([]string, error) {
 	if p.d.WarmUpDataPath == "" {
 		return nil, nil
 	}
@@ -224,24 +318,44 @@ func (p *preparation) warmUp() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.dir {
-		return []string{s.path}, nil
+	dir, names := filepath.Dir(s.path), []string{filepath.Base(s.path)}
+	if s.dir {
+		dir = s.path
+		if names, err = p.warmUpNames(dir); err != nil {
+			return nil, err
+		}
 	}
-	entries, err := os.ReadDir(s.path) // sorted by name
+	if p.opts.Container {
+		if s.dir {
+			err = p.place(s.path, path, false)
+		} else if err = p.made(os.Mkdir(path, 0o755)); err == nil {
+			err = p.place(s.path, filepath.Join(path, names[0]), false)
+		}
+		dir = path
+	}
+	var files []string
+	for _, name := range names {
+		files = append(files, filepath.Join(dir, name))
+	}
+	return files, err
+}
+
+// warmUpNames lists the files of a directory of requests.
+func (p *preparation) warmUpNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
 		return nil, fault.New(fault.Description, "warm_up_data_path: %w", err)
 	}
-	var files []string
+	var names []string
 	for _, e := range entries {
-		path := filepath.Join(s.path, e.Name())
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
-			files = append(files, path)
+		if info, err := os.Stat(filepath.Join(dir, e.Name())); err == nil && info.Mode().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
 		}
 	}
-	if len(files) == 0 {
-		p.opts.warn("warm_up_data_path: "+s.path+" holds no files", "")
+	if len(names) == 0 {
+		p.opts.warn("warm_up_data_path: "+dir+" holds no files", "")
 	}
-	return files, nil
+	return names, nil
 }
 
 // made explains a failure to make something in the workspace.

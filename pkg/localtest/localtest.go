@@ -26,6 +26,12 @@ type Options struct {
 	// it is looked for in the current directory first and here second.
 	DescriptionDir string
 
+	// Container is set where the workspace is for a container, in which what
+	// lies elsewhere is mounted and not linked; Writable lets the processor
+	// write to the user's own directory.
+	Container bool
+	Writable  bool
+
 	CacheDir string // of downloads
 	CABundle string // a PEM file with certificate authorities, or empty
 
@@ -58,41 +64,74 @@ func (o *Options) progress(label string) (update func(done, total int64), done f
 	return o.Progress(label)
 }
 
+// Prepared is a workspace on this machine.
+type Prepared struct {
+	runplan.Workspace
+
+	// Mounts are, where the workspace is for a container, what it has to have
+	// mounted.
+	Mounts []Mount
+}
+
+// Mount is a file or a directory that belongs into the workspace of a
+// container. There is a directory or an empty file in its place.
+type Mount struct {
+	Source   string // absolute
+	Path     string // below the workspace, with slashes
+	Writable bool
+}
+
+// At returns the workspace as it is when it lies at dir.
+func (p *Prepared) At(dir string) runplan.Workspace {
+	move := func(path string) string {
+		rel, err := filepath.Rel(p.Dir, path)
+		if err != nil {
+			return path
+		}
+		return dir + "/" + filepath.ToSlash(rel)
+	}
+	w := runplan.Workspace{Dir: dir, ProcessorDir: move(p.ProcessorDir), ModelFile: p.ModelFile}
+	for _, file := range p.WarmUp {
+		w.WarmUp = append(w.WarmUp, move(file))
+	}
+	return w
+}
+
 // Prepare makes the workspace of a service below opts.Dir: the model in model/,
 // the processor in predictor/<service>/, from where ../../model leads to the
 // model as it does on EAS.
-func Prepare(ctx context.Context, d *service.Description, opts Options) (runplan.Workspace, error) {
+func Prepare(ctx context.Context, d *service.Description, opts Options) (*Prepared, error) {
 	if err := runnable(d); err != nil {
-		return runplan.Workspace{}, err
+		return nil, err
 	}
 	dir, err := filepath.Abs(filepath.Join(opts.Dir, "workspace"))
 	if err != nil {
-		return runplan.Workspace{}, fault.New(fault.Failed, "make the workspace: %w", err)
+		return nil, fault.New(fault.Failed, "make the workspace: %w", err)
 	}
-	w := runplan.Workspace{Dir: dir, ProcessorDir: filepath.Join(dir, "predictor", d.Name)}
+	w := &Prepared{Workspace: runplan.Workspace{Dir: dir, ProcessorDir: filepath.Join(dir, "predictor", d.Name)}}
 	for _, path := range []string{filepath.Join(dir, "config"), filepath.Dir(w.ProcessorDir)} {
 		if err := os.MkdirAll(path, 0o755); err != nil {
-			return w, fault.New(fault.Failed, "make the workspace: %w", err)
+			return nil, fault.New(fault.Failed, "make the workspace: %w", err)
 		}
 	}
-	p := preparation{ctx: ctx, d: d, opts: &opts}
+	p := preparation{ctx: ctx, d: d, opts: &opts, dir: dir}
 	if w.ModelFile, err = p.model(filepath.Join(dir, "model")); err != nil {
-		return w, err
+		return nil, err
 	}
-	p.checkModelEntry(filepath.Join(dir, "model"))
 	if err := p.processor(w.ProcessorDir); err != nil {
-		return w, err
+		return nil, err
 	}
-	if w.WarmUp, err = p.warmUp(); err != nil {
-		return w, err
+	if w.WarmUp, err = p.warmUp(filepath.Join(dir, "warmup")); err != nil {
+		return nil, err
 	}
+	w.Mounts = p.mounts
 	return w, nil
 }
 
-// WriteConfig writes what the platform leaves in the workspace of a service:
-// its properties.
-func WriteConfig(plan *runplan.Plan) error {
-	path := filepath.Join(plan.Workspace, "config", "config.json")
+// WriteConfig writes what the platform leaves in the workspace of a service,
+// which lies at dir: its properties.
+func WriteConfig(dir string, plan *runplan.Plan) error {
+	path := filepath.Join(dir, "config", "config.json")
 	if err := os.WriteFile(path, append(plan.ServiceConfig(), '\n'), 0o644); err != nil {
 		return fault.New(fault.Failed, "write the service's properties: %w", err)
 	}

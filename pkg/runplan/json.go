@@ -1,8 +1,10 @@
 package runplan
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -54,6 +56,34 @@ func (p *Plan) Write(w io.Writer) error {
 		return fmt.Errorf("write run plan: %w", err)
 	}
 	return nil
+}
+
+// WriteLine writes the plan's JSON form as one line, token included.
+func (p *Plan) WriteLine(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return fmt.Errorf("write run plan: %w", err)
+	}
+	return nil
+}
+
+// ReadLine reads the plan that is the next line of r, and nothing behind it.
+func ReadLine(r *bufio.Reader) (*Plan, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > maxSize:
+			return nil, fmt.Errorf("read run plan: longer than %d bytes", maxSize)
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil && (!errors.Is(err, io.EOF) || len(line) == 0):
+			return nil, fmt.Errorf("read run plan: %w", err)
+		}
+		return Read(bytes.NewReader(line))
+	}
 }
 
 // Masked returns a copy that may be shown: the token is replaced.

@@ -35,6 +35,11 @@ func (b *builtin) answer(c call, path string) *reply {
 			return textReply(200, "ready")
 		}
 		return textReply(503, failNotReady.text)
+	case "instance":
+		if b.plan.Gateway.Instance == "" {
+			return textReply(404, "nobody gave this gateway a name")
+		}
+		return textReply(200, b.plan.Gateway.Instance)
 	case "prop":
 		return jsonReply(200, b.plan.Properties)
 	case "monitor":
@@ -48,7 +53,7 @@ func (b *builtin) answer(c call, path string) *reply {
 		b.end()
 		return &reply{status: 200, contentType: "text/plain; charset=utf-8", body: []byte("draining\n"), close: true}
 	default:
-		return textReply(501, "the built-in API has ping, ready, prop, monitor, realtime_metrics and term")
+		return textReply(501, "the built-in API has ping, ready, instance, prop, monitor, realtime_metrics and term")
 	}
 }
 

@@ -70,7 +70,7 @@ func startProcess(plan *runplan.Plan, id int, dir string, env []string, emit fun
 			return nil, err
 		}
 	}
-	p.ooms, _ = cgroup.OOMKills(plan.Worker.Cgroup)
+	p.ooms, _ = oomKills(plan)
 	err = p.launch(append(env, "EASCMD_CRASH_FD=3"), theirs)
 	closeAll(theirs)
 	if err != nil {
@@ -101,7 +101,7 @@ func (p *process) launch(env []string, output [2]*os.File) error {
 		return p.cmd.Start()
 	}
 	group := p.plan.Worker.Cgroup
-	if group == "" {
+	if group == "" || group == runplan.OwnCgroup {
 		return start(workerAttributes())
 	}
 	attr := workerAttributes()
@@ -284,8 +284,20 @@ func (p *process) outOfMemory() bool {
 	if p.plan.Worker.Cgroup == "" || exitSignal(p.cmd.ProcessState) == "" {
 		return false
 	}
-	kills, err := cgroup.OOMKills(p.plan.Worker.Cgroup)
+	kills, err := oomKills(p.plan)
 	return err == nil && kills > p.ooms
+}
+
+// oomKills counts what the kernel has killed in the workers' control group.
+func oomKills(plan *runplan.Plan) (int, error) {
+	group := plan.Worker.Cgroup
+	if group == runplan.OwnCgroup {
+		var err error
+		if group, err = cgroup.Own(); err != nil {
+			return 0, err
+		}
+	}
+	return cgroup.OOMKills(group)
 }
 
 // watchMemory warns of a worker that has outgrown its memory where no control

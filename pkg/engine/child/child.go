@@ -31,6 +31,10 @@ type Options struct {
 
 	// RuntimeDir is where sockets are made; see serving.Options.
 	RuntimeDir string
+
+	// Prepare, if set, is called before the plan is served, and may complete
+	// it. What it says with emit goes the way of all events.
+	Prepare func(ctx context.Context, plan *runplan.Plan, emit func(event.Event)) error
 }
 
 // orphanGrace is how long a run goes on whose parent is gone: enough for short
@@ -58,7 +62,13 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		err := serving.Run(ctx, plan, serving.Options{Emit: emit, RuntimeDir: opts.RuntimeDir})
+		var err error
+		if opts.Prepare != nil {
+			err = opts.Prepare(ctx, plan, emit)
+		}
+		if err == nil {
+			err = serving.Run(ctx, plan, serving.Options{Emit: emit, RuntimeDir: opts.RuntimeDir})
+		}
 		if err != nil && !told {
 			emit(failed(err))
 		}

@@ -4,6 +4,7 @@ package enginetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -29,8 +30,16 @@ import (
 
 // Suite is an engine under test and what the suite has to know about it.
 type Suite struct {
-	// New makes the engine.
-	New func(t *testing.T) engine.Engine
+	// New makes the engine for a plan whose workspace lies at dir on this
+	// machine.
+	New func(t *testing.T, dir string) engine.Engine
+
+	// Workspace is where the engine has the workspace; empty means that it is
+	// where it lies.
+	Workspace string
+
+	// FindsHost is set where the engine finds the host itself.
+	FindsHost bool
 
 	// Kill kills the program that the engine started for a run, as kill -9 does.
 	Kill func(t *testing.T, run engine.Run)
@@ -114,13 +123,20 @@ func (f *fixture) build(t *testing.T) {
 	}
 }
 
+// plan is a plan and where its workspace lies on this machine.
+type plan struct {
+	*runplan.Plan
+	dir string
+}
+
 // plan makes a workspace with the processor and a model, and the plan for it.
-func (f *fixture) plan(t *testing.T) *runplan.Plan {
+func (f *fixture) plan(t *testing.T) *plan {
 	t.Helper()
-	workspace := t.TempDir()
-	dir := filepath.Join(workspace, "predictor", "probe")
-	model := filepath.Join(workspace, "model")
-	for _, d := range []string{dir, model, filepath.Join(workspace, "config")} {
+	here := t.TempDir()
+	workspace := cmp.Or(f.Workspace, here)
+	dir := filepath.Join(here, "predictor", "probe")
+	model := filepath.Join(here, "model")
+	for _, d := range []string{dir, model, filepath.Join(here, "config")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -128,21 +144,25 @@ func (f *fixture) plan(t *testing.T) *runplan.Plan {
 	if err := os.WriteFile(filepath.Join(model, "weights"), []byte("0.5"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	entry := filepath.Join(dir, "libprobe.so")
-	if err := os.Symlink(f.processor, entry); err != nil {
+	if err := os.Link(f.processor, filepath.Join(dir, "libprobe.so")); err != nil {
 		t.Fatal(err)
 	}
-	return &runplan.Plan{
+	var command []string
+	if !f.FindsHost {
+		command = []string{f.host}
+	}
+	there := workspace + "/predictor/probe"
+	return &plan{dir: here, Plan: &runplan.Plan{
 		Version: runplan.Version, Name: "probe", Language: "cpp", Workspace: workspace,
-		Processor: runplan.Processor{Dir: dir, Entry: entry, ModelEntry: workspace + "//model/./"},
+		Processor: runplan.Processor{Dir: there, Entry: there + "/libprobe.so", ModelEntry: workspace + "//model/./"},
 		Worker: runplan.Worker{
-			Command: []string{f.host}, Count: 1, Threads: runplan.DefaultThreads, GraceMS: runplan.DefaultGraceMS,
+			Command: command, Count: 1, Threads: runplan.DefaultThreads, GraceMS: runplan.DefaultGraceMS,
 		},
 		Gateway: runplan.Gateway{
 			Host: "127.0.0.1", Token: "secret", KeepAliveMS: runplan.DefaultKeepAliveMS, MaxQueueSize: runplan.DefaultMaxQueueSize,
 			BodyLimit: 1 << 20, BodyMemory: 64 << 20, ContentType: runplan.DefaultContentType,
 		},
-	}
+	}}
 }
 
 // service is a run and what it has said so far.
@@ -156,12 +176,16 @@ type service struct {
 	over   bool
 }
 
-func (f *fixture) start(t *testing.T, plan *runplan.Plan) *service {
+func (f *fixture) start(t *testing.T, plan *plan) *service {
 	t.Helper()
-	run, err := f.New(t).Start(t.Context(), plan)
+	run, err := f.New(t, plan.dir).Start(t.Context(), plan.Plan)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f.follow(t, plan, run)
+}
+
+func (f *fixture) follow(t *testing.T, plan *plan, run engine.Run) *service {
 	s := &service{Run: run, token: plan.Gateway.Token, change: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {
@@ -408,7 +432,8 @@ func testClose(t *testing.T, f *fixture) {
 }
 
 func testCloseWithoutReader(t *testing.T, f *fixture) {
-	run, err := f.New(t).Start(t.Context(), f.plan(t))
+	plan := f.plan(t)
+	run, err := f.New(t, plan.dir).Start(t.Context(), plan.Plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -480,8 +505,12 @@ func testTakenPort(t *testing.T, f *fixture) {
 	defer l.Close()
 	plan := f.plan(t)
 	plan.Gateway.Port = l.Addr().(*net.TCPAddr).Port
-	s := f.start(t, plan)
-	if err := s.Wait(); err == nil || !strings.Contains(err.Error(), strconv.Itoa(plan.Gateway.Port)) || fault.HintOf(err) == "" {
+	// Engines find it out at different times.
+	run, err := f.New(t, plan.dir).Start(t.Context(), plan.Plan)
+	if err == nil {
+		err = f.follow(t, plan, run).Wait()
+	}
+	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(plan.Gateway.Port)) || fault.HintOf(err) == "" {
 		t.Errorf("%v (hint %q)", err, fault.HintOf(err))
 	}
 }
@@ -489,7 +518,8 @@ func testTakenPort(t *testing.T, f *fixture) {
 func testCancelledStart(t *testing.T, f *fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	run, err := f.New(t).Start(ctx, f.plan(t))
+	plan := f.plan(t)
+	run, err := f.New(t, plan.dir).Start(ctx, plan.Plan)
 	if err == nil {
 		run.Close()
 		t.Fatal("started for a caller who had left")

@@ -164,7 +164,7 @@ func TestConformance(t *testing.T) {
 				noPaths = err.Error()
 			}
 			enginetest.Run(t, enginetest.Suite{
-				New: func(t *testing.T) engine.Engine {
+				New: func(*testing.T, string) engine.Engine {
 					return New(Options{ShareRoot: shared, WithoutPrivateRoot: func(err error) {
 						if noPaths == "" {
 							t.Errorf("no private root: %v", err)

@@ -11,6 +11,7 @@ type Type string
 
 // The types of event. A reader skips types that it does not know.
 const (
+	Checked    Type = "checked"     // the processor was examined where it will run; Message is its entry
 	Listening  Type = "listening"   // the gateway's socket is open; Address is set
 	Loading    Type = "loading"     // every 10 s while a worker loads; Worker, ElapsedMS
 	Ready      Type = "ready"       // every worker is ready for the first time; ElapsedMS is the loading time

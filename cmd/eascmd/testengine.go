@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/nvidia"
+	"github.com/openeas/eascmd/pkg/engine"
+	"github.com/openeas/eascmd/pkg/engine/docker"
+	"github.com/openeas/eascmd/pkg/engine/gpu"
+	"github.com/openeas/eascmd/pkg/engine/hosts"
+	"github.com/openeas/eascmd/pkg/engine/process"
+)
+
+// chooseEngine returns the daemon of the Docker engine, and none for the
+// process engine.
+func (o *testOptions) chooseEngine(ctx context.Context, a *app) (*docker.Daemon, error) {
+	name := o.engine
+	if name == "" {
+		name = "docker"
+		if runtime.GOOS == "linux" {
+			name = "process"
+		}
+	}
+	if name != "process" {
+		daemon, err := docker.Connect(ctx, docker.ConnectOptions{})
+		switch {
+		case err == nil && name == "auto":
+			a.term.Info("engine: docker (%s)", daemon.Endpoint)
+			return daemon, nil
+		case err == nil || name == "docker" || fault.KindOf(err) != fault.Missing:
+			return daemon, err
+		}
+		a.term.Info("engine: process (no Docker daemon answers; `eascmd doctor` says why)")
+	}
+	for _, flag := range []string{"image", "base-image", "writable", "copy", "detach"} {
+		if o.given(flag) {
+			return nil, fault.New(fault.Usage, "--%s is for the Docker engine, and this is the process engine", flag).
+				WithHint("add --engine docker, or leave --%s out", flag)
+		}
+	}
+	return nil, nil
+}
+
+// engine is where the plan is to run.
+func (t *testRun) engine(ctx context.Context) engine.Engine {
+	var hold []*os.File
+	if t.dir != nil {
+		hold = append(hold, t.dir.Lock())
+	}
+	if t.daemon == nil {
+		return process.New(process.Options{WithoutPrivateRoot: t.withoutPrivateRoot, Hold: hold})
+	}
+	opts := docker.Options{
+		Daemon:    t.daemon,
+		Workspace: t.workspace.Dir,
+		Image:     t.options.image,
+		Base:      t.options.baseImage,
+		CABundle:  t.caBundle,
+		Version:   versionOf(buildInfo()).Version,
+		CPUs:      t.description.Metadata.CPU,
+		ShmSize:   int64(t.description.Metadata.SHMSize) << 30,
+		GPUs:      t.gpus,
+		Copy:      t.options.copyFiles,
+		Keep:      t.options.keep,
+		Kept:      t.options.detach,
+		Log:       func(text string) { t.term.Info("%s", text) },
+		Warn:      t.warnWith,
+		Progress:  t.progress,
+	}
+	for _, m := range t.workspace.Mounts {
+		opts.Mounts = append(opts.Mounts, docker.Mount(m))
+	}
+	if t.options.image != "" && runtime.GOOS == "linux" && runtime.GOARCH == t.daemon.Arch() {
+		// An image of the user's own may lack a compiler and have this machine's
+		// C library; that there is no host here is then for the image to say.
+		if host, err := hosts.CPP(ctx, hosts.Options{}); err == nil {
+			opts.Host = host
+		}
+	}
+	return docker.New(opts)
+}
+
+// useGPUs gives the workers of the process engine the GPUs that were asked for.
+func (t *testRun) useGPUs(ctx context.Context) error {
+	if !t.gpus.Wanted() && !t.gpus.None {
+		return nil
+	}
+	processor := gpu.Processor{}
+	for _, l := range t.report.Libraries {
+		processor.Libraries = append(processor.Libraries, l.Name)
+	}
+	processor.Visible, processor.IsSet = os.LookupEnv("CUDA_VISIBLE_DEVICES")
+	env, warnings, err := gpu.ForProcess(t.gpus, nvidia.Look(ctx, nvidia.Options{}), processor)
+	for _, w := range warnings {
+		t.warnWith(w.Text, w.Hint)
+	}
+	if err != nil {
+		return err
+	}
+	// What the user says with --env comes last and counts.
+	given := len(t.plan.Worker.Env) - len(t.overrides.Env)
+	t.plan.Worker.Env = append(t.plan.Worker.Env[:given:given], append(env, t.overrides.Env...)...)
+	t.plan.Worker.GPUs = t.gpus.Wanted()
+	return nil
+}
+
+// leave leaves a service to itself.
+func (t *testRun) leave(run engine.Run) error {
+	r, ok := run.(*docker.Run)
+	if !ok {
+		return nil
+	}
+	if err := r.Leave(); err != nil {
+		return err
+	}
+	t.kept = "" // the service needs it
+	t.term.Info("end it:   eascmd test --stop %s", t.plan.Name)
+	return nil
+}

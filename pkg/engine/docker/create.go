@@ -1,0 +1,413 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/go-connections/nat"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/rundir"
+	"github.com/openeas/eascmd/pkg/runplan"
+)
+
+// Paths in the container that are ours.
+const (
+	programDir  = "/.eascmd" // what EAS has never heard of is in one place
+	programPath = programDir + "/eascmd"
+	probePath   = programDir + "/probe"
+	hostsDir    = "hosts" // below programDir, as beside every eascmd
+)
+
+// gatewayPort is where the gateway listens inside, as on EAS.
+const gatewayPort = 8080
+
+// How long the daemon may take. Each is far above what is usual: it tells a
+// daemon that hangs from one that is slow.
+const (
+	createTime = 60 * time.Second
+	startTime  = 120 * time.Second // a cold image on a slow disk
+	removeTime = 30 * time.Second
+	askTime    = 15 * time.Second
+)
+
+// start is a run that is being started.
+type start struct {
+	*Options
+	d     *Daemon
+	plan  *runplan.Plan
+	root  *rundir.Root
+	owner string
+	dir   *rundir.Dir
+
+	image     image
+	program   string
+	instance  string   // what the gateway proves with that it is this run's
+	container string   // its id; empty while there is none
+	volumes   []string // that were made, or found, for this run
+}
+
+// start makes the container, with the files mounted or, where the daemon does
+// not see them, copied, and starts it.
+func (s *start) start(ctx context.Context) (*Run, error) {
+	s.sweep(ctx)
+	var err error
+	s.image, err = s.d.ensureImage(ctx, imageOptions{
+		Language: s.plan.Language, Image: s.Image, Base: s.Base, CABundle: s.CABundle,
+		Env: os.Getenv, Log: s.log, Progress: s.progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.program, err = s.d.program(ctx, programOptions{
+		Executable: s.Executable, Version: s.Version, CABundle: s.CABundle, Log: s.log, Warn: s.warn, Progress: s.progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.instance = randomName()
+	spec, err := s.spec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	copying := s.Copy
+	if !copying {
+		seen, err := s.createMounted(ctx, spec)
+		if err != nil {
+			return nil, err
+		}
+		copying = !seen
+	}
+	if copying {
+		if err := s.createCopied(ctx, spec); err != nil {
+			return nil, err
+		}
+	}
+	return s.run(ctx)
+}
+
+func randomName() string {
+	var b [6]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// spec is a container that is to be created, but for its files.
+type spec struct {
+	config *container.Config
+	host   *container.HostConfig
+	name   string
+}
+
+func (s *start) spec(ctx context.Context) (*spec, error) {
+	runtimeDir := "/run/eascmd-" + s.instance // fresh: a tmpfs keeps an existing directory's mode
+	user, group := s.user()
+	port := nat.Port(strconv.Itoa(gatewayPort) + "/tcp")
+	listen, err := s.listenIP()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"serve", "--events", "json", "--runtime-dir", runtimeDir, "--image", s.image.Ref}
+	if !s.Kept {
+		args = append(args, "--lifeline")
+	}
+	config := &container.Config{
+		Image:        cmp.Or(s.image.ID, s.image.Ref),
+		Entrypoint:   []string{programPath},
+		Cmd:          append(args, "-"),
+		User:         fmt.Sprintf("%d:%d", user, group),
+		WorkingDir:   "/",
+		Env:          []string{"HOME=/tmp"},
+		Labels:       s.labels(),
+		OpenStdin:    true,
+		StdinOnce:    true,
+		AttachStdin:  true,
+		AttachStdout: true,
+		AttachStderr: true,
+		ExposedPorts: nat.PortSet{port: {}},
+		StopSignal:   "SIGTERM",
+		Healthcheck:  &container.HealthConfig{Test: []string{"NONE"}},
+	}
+	host := &container.HostConfig{
+		AutoRemove:     true,
+		ReadonlyRootfs: true,
+		CapDrop:        []string{"ALL"},
+		SecurityOpt:    []string{"no-new-privileges"},
+		PortBindings:   nat.PortMap{port: {{HostIP: listen, HostPort: strconv.Itoa(s.plan.Gateway.Port)}}},
+		ShmSize:        s.ShmSize,
+		Tmpfs: map[string]string{
+			// A tmpfs is noexec by default, and a host may be built here.
+			runtimeDir: fmt.Sprintf("rw,exec,nosuid,nodev,mode=0700,uid=%d,gid=%d", user, group),
+			"/tmp":     "rw,exec,nosuid,nodev,mode=1777",
+		},
+		// Everything that is printed is followed as it comes; a service that
+		// stays behind leaves the end of it to whoever asks.
+		LogConfig: container.LogConfig{Type: "none"},
+	}
+	if s.Kept {
+		host.LogConfig = container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "2"}}
+	}
+	if s.d.Info.InitBinary != "" {
+		// Somebody has to wait for what a processor leaves behind.
+		yes := true
+		host.Init = &yes
+	}
+	if s.d.Remapped() {
+		// The files belong to this user, whom such a daemon would take for another.
+		host.UsernsMode = "host"
+	}
+	s.limit(&host.Resources)
+	if _, err := s.d.requestGPUs(ctx, s.GPUs, config, host); err != nil {
+		return nil, err
+	}
+	return &spec{config: config, host: host, name: s.containerName()}, nil
+}
+
+// containerName is what people see in the daemon's lists.
+func (s *start) containerName() string { return "eascmd-" + s.plan.Name + "-" + s.instance }
+
+// user returns who the processor runs as: whoever runs this program, so that
+// it may read what they may. In a rootless engine that is the container's root.
+func (s *start) user() (uid, gid int) {
+	uid, gid = os.Getuid(), os.Getgid()
+	switch {
+	case s.d.Rootless():
+		return 0, 0
+	case uid < 0: // Windows: its files are everybody's
+		return 1000, 1000
+	}
+	return uid, gid
+}
+
+// listenIP is the address to publish the port at: the daemon takes no names.
+func (s *start) listenIP() (string, error) {
+	host := s.plan.Gateway.Host
+	if host == "localhost" || host == "" {
+		return "127.0.0.1", nil
+	}
+	if net.ParseIP(host) == nil {
+		return "", fault.New(fault.Usage, "--host %s: the Docker engine publishes a port at an IP address, not at a name", host).
+			WithHint("give the address, such as 127.0.0.1 or 0.0.0.0")
+	}
+	return host, nil
+}
+
+// limit sets the limits of the description. One that the daemon cannot keep is
+// told and left out: it would refuse the container.
+func (s *start) limit(r *container.Resources) {
+	info := &s.d.Info
+	if memory := s.plan.Worker.MemoryMB << 20; memory > 0 {
+		if info.MemoryLimit {
+			r.Memory = memory
+		} else {
+			s.warn("memory is not limited: the daemon's kernel cannot limit it", "boot the daemon's machine with cgroup_enable=memory")
+		}
+		switch {
+		case info.MemoryLimit && info.SwapLimit:
+			r.MemorySwap = memory
+		case info.MemoryLimit:
+			s.warn("swap is not limited: the processor may use more than metadata.memory on the daemon's machine", "boot the daemon's machine with swapaccount=1, or without swap")
+		}
+	}
+	if cpus := s.CPUs; cpus > 0 {
+		switch {
+		case !info.CPUCfsQuota:
+			s.warn("metadata.cpu is not kept: the daemon's kernel cannot limit processor time", "use a kernel with CONFIG_CFS_BANDWIDTH")
+		case info.NCPU > 0 && cpus > info.NCPU:
+			s.warn(fmt.Sprintf("metadata.cpu is %d and the daemon has %d: the processor gets these", cpus, info.NCPU), "")
+		default:
+			r.NanoCPUs = int64(cpus) * 1e9
+		}
+	}
+}
+
+// entry is something that the container has.
+type entry struct {
+	source   string // on this machine
+	path     string // in the container
+	writable bool
+}
+
+// files lists what the container has of this machine, in the order of depth.
+func (s *start) files() []entry {
+	list := []entry{{s.program, programPath, false}}
+	if s.Host != "" {
+		list = append(list, entry{s.Host, path.Join(programDir, hostsDir, "linux-"+s.d.Arch(), filepath.Base(s.Host)), false})
+	}
+	list = append(list, entry{s.Workspace, "", true})
+	for _, m := range s.Mounts {
+		list = append(list, entry{m.Source, m.Path, m.Writable})
+	}
+	return list
+}
+
+// places are the paths at which the container has an entry.
+func (e entry) places() []string {
+	if path.IsAbs(e.path) {
+		return []string{e.path}
+	}
+	return []string{path.Join(Workspace, e.path), path.Join(EASWorkspace, e.path)}
+}
+
+// createMounted creates the container with the files mounted, and reports
+// whether the daemon sees them. If not there is no container.
+func (s *start) createMounted(ctx context.Context, spec *spec) (seen bool, err error) {
+	probe, content, err := s.makeProbe()
+	if err != nil {
+		return false, err
+	}
+	files := append(s.files(), entry{probe, probePath, false})
+	host := *spec.host
+	for _, f := range files {
+		for _, target := range f.places() {
+			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: f.source, Target: target, ReadOnly: !f.writable})
+		}
+	}
+	err = s.create(ctx, spec, &host)
+	if err != nil {
+		if unseen(err) {
+			s.log("the daemon does not see this machine's files; they are copied to it")
+			return false, nil
+		}
+		return false, err
+	}
+	seen, err = s.seesFiles(ctx, content, files)
+	if err != nil || !seen {
+		err = errors.Join(err, s.remove())
+	}
+	if err == nil && !seen {
+		s.log("the daemon has other files than this machine; those of the service are copied to it")
+	}
+	return seen, err
+}
+
+// makeProbe makes a file that only a daemon which sees our files can know.
+func (s *start) makeProbe() (path string, content string, err error) {
+	content = rand.Text()
+	path = filepath.Join(s.dir.Path(), "probe")
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		return "", "", fault.New(fault.Failed, "ask the daemon which files it sees: %w", err)
+	}
+	return path, content, nil
+}
+
+// seesFiles reads the probe back through the daemon, and compares what was
+// mounted with what was meant: some daemons see a part of our files only.
+func (s *start) seesFiles(ctx context.Context, content string, files []entry) (bool, error) {
+	got, err := s.readFile(ctx, probePath, int64(len(content)))
+	if errdefs.IsNotFound(err) || err == nil && got != content {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, f := range files {
+		if f.source == s.Workspace {
+			continue // it is where ours are; creating the container changes it
+		}
+		info, err := os.Stat(f.source)
+		if err != nil {
+			return false, fault.New(fault.Failed, "read %s: %w", f.source, err)
+		}
+		asked, cancel := s.d.limit(ctx, askTime)
+		stat, err := s.d.ContainerStatPath(asked, s.container, f.places()[0])
+		err = s.d.explain(err, "looking at the container's files")
+		cancel()
+		if errdefs.IsNotFound(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		// Whole seconds: not every way that files are shared keeps more.
+		if stat.Mode.IsDir() != info.IsDir() || stat.Mtime.Unix() != info.ModTime().Unix() || !info.IsDir() && stat.Size != info.Size() {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// create creates the container.
+func (s *start) create(ctx context.Context, spec *spec, host *container.HostConfig) error {
+	limited, cancel := s.d.limit(ctx, createTime)
+	defer cancel()
+	made, err := s.d.ContainerCreate(limited, spec.config, host, nil, nil, spec.name)
+	if err != nil {
+		if unseen(err) {
+			return err
+		}
+		return s.d.explainGPU(s.d.explain(err, "creating the container"), s.GPUs)
+	}
+	s.container = made.ID
+	for _, w := range made.Warnings {
+		s.warn(w, "")
+	}
+	return nil
+}
+
+// unseen reports whether a container was refused because a file to be mounted
+// does not exist where the daemon is, or is not shared with it.
+func unseen(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := err.Error()
+	return strings.Contains(text, "bind source path does not exist") || // Docker
+		strings.Contains(text, "mounts denied") || strings.Contains(text, "is not shared from") || // Docker Desktop
+		strings.Contains(text, "statfs ") && strings.Contains(text, "no such file or directory") // Podman
+}
+
+// remove removes the container, if there is one.
+func (s *start) remove() error {
+	if s.container == "" {
+		return nil
+	}
+	id := s.container
+	s.container = ""
+	return s.d.removeContainer(id)
+}
+
+// undo removes all that was made.
+func (s *start) undo() error {
+	err := s.remove()
+	if !s.Keep {
+		err = errors.Join(err, s.d.removeVolumes(s.volumes))
+	}
+	return err
+}
+
+// labels say what the container belongs to; see leftovers.go.
+func (s *start) labels() map[string]string {
+	labels := map[string]string{
+		labelRun:     filepath.Base(s.dir.Path()),
+		labelOwner:   s.owner,
+		labelService: s.plan.Name,
+	}
+	if s.Kept {
+		labels[labelKept] = s.Workspace
+	}
+	return labels
+}
+
+// with returns labels and more.
+func with(labels map[string]string, name, value string) map[string]string {
+	labels = maps.Clone(labels)
+	labels[name] = value
+	return labels
+}
+

@@ -1,0 +1,410 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/engine/child"
+	"github.com/openeas/eascmd/pkg/runplan"
+	"github.com/openeas/eascmd/pkg/serving/event"
+)
+
+// Run is a plan that runs in a container.
+type Run struct {
+	start  *start
+	name   string
+	stream types.HijackedResponse
+	words  *tail // standard error
+	exited <-chan container.WaitResponse
+	lost   <-chan error // of the wait for the end
+	oom    atomic.Bool
+	watch  context.CancelFunc // ends what follows the daemon's events
+
+	out    chan event.Event
+	silent chan struct{} // closed when nobody reads events any more
+	ended  chan struct{} // closed when the container has ended
+	err    error         // why; set before ended is closed
+
+	mu       sync.Mutex
+	endpoint string
+	forward  *forwarder
+	asked    bool
+	left     bool // to itself
+	failure  *fault.Error
+	muted    bool
+	closed   sync.Once
+	closeErr error
+}
+
+// run starts the container that was created and follows it.
+func (s *start) run(ctx context.Context) (*Run, error) {
+	limited, cancel := s.d.limit(ctx, askTime)
+	stream, err := s.d.ContainerAttach(limited, s.container, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
+	err = s.d.explain(err, "attaching to the container")
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	background, watch := context.WithCancel(context.Background())
+	r := &Run{
+		start: s, name: s.containerName(), stream: stream, words: new(tail), watch: watch,
+		out:    make(chan event.Event, 64),
+		silent: make(chan struct{}),
+		ended:  make(chan struct{}),
+	}
+	r.followOOM(background)
+	// The plan waits in the stream until the program reads it.
+	if err := r.launch(ctx, background); err != nil {
+		stream.Close()
+		watch()
+		return nil, err
+	}
+	go r.sendPlan()
+	go r.pump()
+	return r, nil
+}
+
+func (r *Run) launch(ctx, background context.Context) error {
+	s := r.start
+	r.exited, r.lost = s.d.ContainerWait(background, s.container, container.WaitConditionNextExit)
+	limited, cancel := s.d.limit(ctx, startTime)
+	defer cancel()
+	err := s.d.ContainerStart(limited, s.container, container.StartOptions{})
+	if err == nil {
+		return nil
+	}
+	if address, ok := takenAddress(err); ok {
+		return fault.New(fault.Failed, "port %d of the daemon's machine is taken: %s", s.plan.Gateway.Port, address).
+			WithHint("end what listens there, or choose another port: --port 0 takes a free one")
+	}
+	return s.explainStart(s.d.explainGPU(s.d.explain(err, "starting the container"), s.GPUs))
+}
+
+// takenAddress finds in a refusal to start a container that its port is taken.
+func takenAddress(err error) (string, bool) {
+	text := err.Error()
+	if strings.Contains(text, "port is already allocated") || strings.Contains(text, "address already in use") {
+		return text, true
+	}
+	return "", false
+}
+
+// explainStart explains what a container runtime says of a program that it
+// cannot execute.
+func (s *start) explainStart(err error) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "exec format error"):
+		return fault.New(fault.Missing, "%w", err).
+			WithHint("the image %s is for another CPU than the daemon's (%s); take one for it", s.image.Ref, s.d.Arch())
+	case strings.Contains(text, programPath) && strings.Contains(text, "no such file or directory"):
+		return fault.New(fault.Missing, "the image %s cannot run %s, which needs a dynamic loader that it lacks: %w", s.image.Ref, s.program, err).
+			WithHint("build eascmd with CGO_ENABLED=0, or take a released one")
+	case strings.Contains(text, programPath) && strings.Contains(text, "permission denied"):
+		return fault.New(fault.Missing, "the daemon may not execute %s: %w", s.program, err).
+			WithHint("put eascmd into a directory that is not mounted noexec and that everybody may enter")
+	}
+	return err
+}
+
+// sendPlan writes the plan to the program's standard input. Its token is on no
+// command line and in no file. What follows on the stream, its end, is ours.
+func (r *Run) sendPlan() {
+	plan := *r.start.plan
+	plan.Gateway.Host, plan.Gateway.Port = "0.0.0.0", gatewayPort
+	plan.Gateway.Instance = r.start.instance
+	if plan.Worker.MemoryMB > 0 && r.start.d.Info.MemoryLimit {
+		plan.Worker.Cgroup = runplan.OwnCgroup
+	}
+	plan.Worker.GPUs = r.start.GPUs.Wanted()
+	// A program that ends before it has read the plan says why itself.
+	_ = plan.WriteLine(r.stream.Conn)
+	if r.start.Kept {
+		_ = r.stream.CloseWrite()
+	}
+}
+
+// followOOM notes that the kernel killed something in the container for its
+// memory: when that was the program itself nobody inside can tell.
+func (r *Run) followOOM(ctx context.Context) {
+	messages, failed := r.start.d.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", r.start.container), filters.Arg("event", string(events.ActionOOM)),
+	)})
+	go func() {
+		for {
+			select {
+			case <-messages:
+				r.oom.Store(true)
+			case <-failed:
+				return
+			}
+		}
+	}()
+}
+
+// pump hands events on until the container has ended.
+func (r *Run) pump() {
+	events, stdout := io.Pipe()
+	go func() {
+		_, err := stdcopy.StdCopy(stdout, r.words, r.stream.Reader)
+		stdout.CloseWithError(err)
+	}()
+	readErr := child.Read(events, func(e event.Event) {
+		e = r.note(e)
+		select {
+		case r.out <- e:
+		case <-r.silent:
+		}
+	})
+	events.CloseWithError(io.ErrClosedPipe)
+	r.stream.Close()
+	err := r.reason(readErr)
+	r.watch()
+	r.mu.Lock()
+	r.err = err
+	if r.forward != nil {
+		r.forward.close()
+	}
+	r.mu.Unlock()
+	close(r.ended)
+	close(r.out)
+}
+
+// note keeps what an event says of the run, and gives the event the address
+// at which this machine reaches the service.
+func (r *Run) note(e event.Event) event.Event {
+	switch e.Type {
+	case event.Listening:
+		endpoint, forward, err := r.start.findEndpoint(context.Background())
+		r.mu.Lock()
+		r.endpoint, r.forward = endpoint, forward
+		if err != nil && r.failure == nil {
+			r.failure = asFault(err)
+		}
+		r.mu.Unlock()
+		if err != nil {
+			r.ask()
+		}
+		e.Address = strings.TrimPrefix(endpoint, "http://")
+	case event.Failed:
+		kind := fault.Kind(e.Exit)
+		if kind == 0 {
+			kind = fault.Failed
+		}
+		r.mu.Lock()
+		r.failure = &fault.Error{Kind: kind, Text: e.Message, Hint: e.Hint}
+		r.mu.Unlock()
+	}
+	return e
+}
+
+func asFault(err error) *fault.Error {
+	return &fault.Error{Kind: fault.KindOf(err), Text: err.Error(), Hint: fault.HintOf(err), Err: err}
+}
+
+// exitTime is how long after the end of its output a container may take to end.
+const exitTime = 15 * time.Second
+
+// reason waits for the end of the container and says why it ended; nil means
+// that it was asked to.
+func (r *Run) reason(readErr error) error {
+	var status int64
+	var lost error
+	timeout := time.NewTimer(exitTime)
+	defer timeout.Stop()
+	select {
+	case end := <-r.exited:
+		status = end.StatusCode
+	case lost = <-r.lost:
+	case <-timeout.C:
+		lost = fmt.Errorf("the container goes on %v after its output has ended", exitTime)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.left:
+		return nil
+	case r.failure != nil:
+		return r.failure
+	case r.asked:
+		return nil
+	case lost != nil:
+		return r.start.d.explain(lost, "following the container")
+	case readErr != nil:
+		return fault.New(fault.Failed, "follow the service: %w", readErr)
+	case status == 0:
+		return nil
+	}
+	words := strings.TrimSpace(r.words.String())
+	if words != "" {
+		words = "\n" + words
+	}
+	const killed = 128 + 9
+	memory := r.start.plan.Worker.MemoryMB
+	switch {
+	case status == killed && r.oom.Load():
+		return fault.New(fault.Processor, "the container ran out of memory: the kernel killed the gateway itself; metadata.memory allows %d MB%s", memory, words).
+			WithHint("raise metadata.memory, or lower --body-memory: the bodies of requests under way count too")
+	case status == killed:
+		return fault.New(fault.Failed, "the container %s was killed from outside%s", r.name, words).
+			WithHint("somebody ran docker kill or docker rm -f, or the machine ran out of memory: look at its kernel log")
+	}
+	return fault.New(fault.Failed, "the program that served the service ended with status %d%s", status, words)
+}
+
+// Events delivers what happens.
+func (r *Run) Events() <-chan event.Event { return r.out }
+
+// Container is the name of the run's container.
+func (r *Run) Container() string { return r.name }
+
+// Endpoint is the service's base URL as this machine reaches it.
+func (r *Run) Endpoint() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.endpoint
+}
+
+// Wait returns when the run has ended.
+func (r *Run) Wait() error {
+	<-r.ended
+	return r.err
+}
+
+// killAfter is how long the container has to end at once, tidily.
+const killAfter = 2 * time.Second
+
+// Stop drains the service.
+func (r *Run) Stop(ctx context.Context) error {
+	r.ask()
+	select {
+	case <-r.ended:
+		return nil
+	case <-ctx.Done():
+	}
+	r.end()
+	return nil
+}
+
+// ask asks the program, once, to drain and end.
+func (r *Run) ask() {
+	r.mu.Lock()
+	first := !r.asked && !r.left && !r.over()
+	r.asked = r.asked || first
+	r.mu.Unlock()
+	if first {
+		r.signal("SIGTERM")
+	}
+}
+
+// signal sends a signal to the program. That it has ended is no fault, and
+// that it cannot be reached shows at its end.
+func (r *Run) signal(name string) {
+	ctx, cancel := r.start.d.limit(context.Background(), askTime)
+	defer cancel()
+	_ = r.start.d.ContainerKill(ctx, r.start.container, name)
+}
+
+func (r *Run) over() bool {
+	select {
+	case <-r.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// end ends the container at once.
+func (r *Run) end() {
+	r.mute()
+	if r.over() {
+		return
+	}
+	r.signal("SIGTERM")
+	select {
+	case <-r.ended:
+		return
+	case <-time.After(killAfter):
+	}
+	r.signal("SIGKILL")
+	r.stream.Close() // a daemon that hangs must not hold us
+	<-r.ended
+}
+
+// mute lets the program go on when nobody reads its events.
+func (r *Run) mute() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.muted {
+		r.muted = true
+		close(r.silent)
+	}
+}
+
+// Close ends the run and removes its container, volumes and directory.
+func (r *Run) Close() error {
+	r.closed.Do(func() {
+		r.ask()
+		r.end()
+		r.closeErr = errors.Join(r.start.undo(), r.start.dir.Close())
+	})
+	return r.closeErr
+}
+
+// Leave leaves a service that was started to be Kept to itself: it goes on, and
+// Close does nothing more.
+func (r *Run) Leave() error {
+	err := fault.New(fault.Usage, "a service that ends with this program cannot be left to itself")
+	r.closed.Do(func() {
+		err = nil
+		r.mu.Lock()
+		r.left = true
+		r.mu.Unlock()
+		r.mute()
+		r.stream.Close()
+		r.watch()
+		<-r.ended
+		r.closeErr = r.start.dir.Close()
+	})
+	if err != nil {
+		return err
+	}
+	return r.closeErr
+}
+
+// tail keeps the last of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailSize = 32 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - tailSize; over > 0 {
+		t.text = append(t.text[:0], t.text[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}
