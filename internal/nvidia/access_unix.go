@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// access returns why this process may not read and write a file. A device node
-// is not opened for that: to open a GPU's may start the GPU.
-func access(path string) error {
+// Usable returns why this process cannot use a device node: it is not there, its
+// mode or the rules of the control group forbid it. The node is not opened: to
+// open a GPU's may start the GPU.
+func Usable(path string) error {
 	if err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK, unix.AT_EACCESS); err != nil {
 		return &fs.PathError{Op: "access", Path: path, Err: err}
 	}

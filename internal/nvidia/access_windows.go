@@ -2,8 +2,8 @@ package nvidia
 
 import "os"
 
-// access returns why a file cannot be looked at: there are no device nodes here.
-func access(path string) error {
+// Usable returns why a file cannot be looked at: there are no device nodes here.
+func Usable(path string) error {
 	_, err := os.Stat(path)
 	return err
 }

@@ -9,9 +9,7 @@ package nvidia
 
 import (
 	"context"
-	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,16 +105,8 @@ func Look(ctx context.Context, opts Options) Machine {
 	return m
 }
 
-// CanUse returns why this process may not use the GPUs, as far as the device
-// nodes say.
-func (m Machine) CanUse() error {
-	for _, d := range m.Devices {
-		if d.Err != nil {
-			return d.Err
-		}
-	}
-	return nil
-}
+// FindSMI returns the path of this machine's nvidia-smi, or "".
+func FindSMI() string { return newPlace(Options{}).program("nvidia-smi") }
 
 // place is a file system in which things are looked for.
 type place struct {
@@ -207,20 +197,22 @@ func (p place) driver() string {
 // missing.
 func (p place) devices(wsl bool) []Device {
 	if wsl {
-		return []Device{{Path: p.at("/dev/dxg"), Err: usable(p.at("/dev/dxg"))}}
+		return []Device{{Path: p.at("/dev/dxg"), Err: Usable(p.at("/dev/dxg"))}}
 	}
 	var list []Device
 	if p.exists(controlNode) {
-		list = append(list, Device{Path: p.at(controlNode), Err: usable(p.at(controlNode))})
+		list = append(list, Device{Path: p.at(controlNode), Err: Usable(p.at(controlNode))})
 	}
 	for _, path := range Nodes(p.at("/dev")) {
-		list = append(list, Device{Path: path, Err: usable(path)})
+		list = append(list, Device{Path: path, Err: Usable(path)})
 	}
 	return list
 }
 
-// controlNode is the node that everything begins with.
-const controlNode = "/dev/nvidiactl"
+// ControlNode is the name of the device node that everything begins with.
+const ControlNode = "nvidiactl"
+
+const controlNode = "/dev/" + ControlNode
 
 // Nodes lists the nodes of single GPUs in a directory such as /dev, by number.
 func Nodes(dev string) []string {
@@ -345,13 +337,4 @@ func CUDAVersion(dir string) string {
 		}
 	}
 	return ""
-}
-
-// usable returns why this process may not read and write a device node.
-func usable(path string) error {
-	err := access(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

@@ -19,6 +19,7 @@ type metrics struct {
 	received atomic.Int64 // bytes of request bodies
 	sent     atomic.Int64 // bytes of answers
 	deaths   atomic.Int64 // of workers
+	gpus     *gpus        // nil: there are none
 	window   window
 }
 
@@ -53,6 +54,14 @@ func (m *metrics) death() { m.deaths.Add(1) }
 // observe adds the numbers that live elsewhere.
 func (m *metrics) observe(d *dispatcher, b *budget, workers int) {
 	m.registry.MustRegister(&collector{m, d, b, workers})
+}
+
+// observeGPUs adds the use of the GPUs, where there are any.
+func (m *metrics) observeGPUs(g *gpus) {
+	if g != nil {
+		m.gpus = g
+		m.registry.MustRegister(g)
+	}
 }
 
 // The collector's metrics.
@@ -126,7 +135,8 @@ func (m *metrics) monitor(d *dispatcher) any {
 		Inflight      int              `json:"inflight"`
 		ReadyWorkers  int              `json:"ready_workers"`
 		WorkerDeaths  int64            `json:"worker_deaths"`
-	}{time.Since(m.started).Seconds(), total, statuses, m.received.Load(), m.sent.Load(), queued, inflight, ready, m.deaths.Load()}
+		GPUs          []gpuUse         `json:"gpus,omitempty"`
+	}{time.Since(m.started).Seconds(), total, statuses, m.received.Load(), m.sent.Load(), queued, inflight, ready, m.deaths.Load(), m.gpus.use()}
 }
 
 // realtime is the answer of /api/builtin/realtime_metrics: the last seconds.

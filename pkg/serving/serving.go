@@ -43,7 +43,8 @@ type Options struct {
 	// removes it. Empty: Run makes and removes one itself.
 	RuntimeDir string
 
-	timings *timings // nil: the standard ones
+	timings *timings  // nil: the standard ones
+	gpus    *gpuPlace // where GPUs are looked for; nil: on this machine
 }
 
 // timings are the waits that no plan sets.
@@ -58,6 +59,11 @@ type timings struct {
 	abandoned time.Duration // at the end, for calls whose clients are gone
 	settled   time.Duration // a worker that was ready for this long starts with no back-off
 	sweeping  time.Duration // between two looks at old requests, and their age
+	gpuSample time.Duration // between two questions to nvidia-smi
+	gpuWait   time.Duration // for its answer, of a request
+	gpuAnswer time.Duration // for its answer, before it is given up
+	gpuProbe  time.Duration // between two looks at the GPUs that were promised
+	gpuQuery  time.Duration // between two such looks that ask nvidia-smi too
 }
 
 func standardTimings() *timings {
@@ -72,6 +78,11 @@ func standardTimings() *timings {
 		abandoned: 2 * time.Second,
 		settled:   10 * time.Second,
 		sweeping:  100 * time.Millisecond,
+		gpuSample: 5 * time.Second,
+		gpuWait:   time.Second,
+		gpuAnswer: 10 * time.Second,
+		gpuProbe:  10 * time.Second,
+		gpuQuery:  time.Minute,
 	}
 }
 
@@ -94,6 +105,15 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	if times == nil {
 		times = standardTimings()
 	}
+	place := opts.gpus
+	if place == nil {
+		place = thisPlace()
+	}
+	gpus, err := findGPUs(plan, place, times)
+	if err != nil {
+		return err
+	}
+	defer gpus.close()
 	// Listen first: a taken port is found before a model is loaded for minutes,
 	// and whoever calls early is told 503 instead of being refused.
 	listener, err := listen(plan.Gateway.Host, plan.Gateway.Port)
@@ -114,10 +134,15 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	defer end(nil)
 	gw := newGateway(plan, listener, d, budget, m, emit, times, func() { end(errTerm) })
 	m.observe(d, budget, plan.Worker.Count)
+	m.observeGPUs(gpus)
 
 	emit(event.Event{Type: event.Listening, Address: listener.Addr().String()})
 	gw.start(end)
 	sup.start(func(err error) { end(err) })
+	var watching sync.WaitGroup
+	if gpus != nil && gpus.watched {
+		watching.Go(func() { gpus.watch(ctx, emit) })
+	}
 
 	<-ctx.Done()
 	cause := context.Cause(ctx)
@@ -133,6 +158,7 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	cut := gw.drain(drainCtx)
 	sup.drain(drainCtx)
 	gw.close()
+	watching.Wait()
 	if cut > 0 && !failed {
 		emit(event.Event{Type: event.Warning, Message: fmt.Sprintf("%d requests were not answered within the grace time of %v", cut, grace)})
 	}

@@ -62,6 +62,12 @@ func mode(m string) setting {
 // start runs a service with the test worker and waits until it listens.
 func start(t *testing.T, settings ...setting) *service {
 	t.Helper()
+	return startAmong(t, nil, settings...)
+}
+
+// startAmong is start with GPUs in a place of the test's own.
+func startAmong(t *testing.T, gpus *gpuPlace, settings ...setting) *service {
+	t.Helper()
 	noLeaks(t)
 	dir := t.TempDir()
 	executable, err := os.Executable()
@@ -98,7 +104,7 @@ func start(t *testing.T, settings ...setting) *service {
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}, Timeout: time.Minute}
 	go func() {
 		defer close(s.done)
-		s.err = Run(ctx, s.plan, Options{Emit: s.note, timings: times})
+		s.err = Run(ctx, s.plan, Options{Emit: s.note, timings: times, gpus: gpus})
 	}()
 	t.Cleanup(func() {
 		s.stop()
