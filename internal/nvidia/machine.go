@@ -105,6 +105,17 @@ func Look(ctx context.Context, opts Options) Machine {
 	return m
 }
 
+// CanUse returns why this process may not use the GPUs, as far as the device
+// nodes say.
+func (m Machine) CanUse() error {
+	for _, d := range m.Devices {
+		if d.Err != nil {
+			return d.Err
+		}
+	}
+	return nil
+}
+
 // FindSMI returns the path of this machine's nvidia-smi, or "".
 func FindSMI() string { return newPlace(Options{}).program("nvidia-smi") }
 
