@@ -15,11 +15,10 @@ import (
 
 const groupDocker = "Docker"
 
-// dockerProbes look for a daemon and at what it can do.
-func dockerProbes(ctx context.Context, m *machine, opts Options) []probe {
-	// One connection serves all probes. What it finds out itself about a daemon
-	// that hangs has to come before the probes' own limit.
-	connect := sync.OnceValues(func() (*docker.Daemon, error) {
+// connector returns a function that connects to the daemon once, for all probes.
+// What it finds out itself about a daemon that hangs comes before their limit.
+func connector(ctx context.Context, opts Options) func() (*docker.Daemon, error) {
+	return sync.OnceValues(func() (*docker.Daemon, error) {
 		limited, cancel := context.WithTimeout(ctx, early(opts.Limit))
 		defer cancel()
 		d, err := docker.Connect(limited, opts.Docker)
@@ -28,15 +27,15 @@ func dockerProbes(ctx context.Context, m *machine, opts Options) []probe {
 		}
 		return d, err
 	})
+}
+
+// dockerProbes look for a daemon and at what it can do.
+func dockerProbes(m *machine, opts Options, connect func() (*docker.Daemon, error)) []probe {
 	return []probe{{
 		group: groupDocker, name: "daemon", breaks: dockerEngine, fix: "see what `docker version` does",
 		run: func(ctx context.Context) []finding {
 			candidates := make(chan []docker.Candidate, 1)
-			go func() {
-				limited, cancel := context.WithTimeout(ctx, early(opts.Limit))
-				defer cancel()
-				candidates <- docker.Candidates(limited, opts.Docker)
-			}()
+			go func() { candidates <- docker.Candidates(ctx, opts.Docker) }()
 			d, err := connect()
 			if err != nil {
 				return []finding{noDaemon(err, <-candidates)}

@@ -199,8 +199,10 @@ func settle(probes []probe, found [][]finding, have engines) Report {
 
 // probes lists all probes in the order of the report.
 func probes(ctx context.Context, m *machine, opts Options) []probe {
+	connect := connector(ctx, opts)
 	return slices.Concat(
-		dockerProbes(ctx, m, opts),
+		dockerProbes(m, opts, connect),
+		gpuProbes(m, opts, connect),
 		buildingProbes(m),
 		pythonProbes(m),
 		javaProbes(m),
