@@ -48,7 +48,7 @@ func (d *Daemon) explain(err error, doing string) error {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
-		return fault.New(fault.Failed, "%s was interrupted: %w", doing, err)
+		return fault.New(fault.Failed, "%s was %w", doing, &daemonError{errors.New("interrupted"), err})
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		within := "in time"
@@ -103,5 +103,5 @@ func connectionLost(err error) bool {
 			return true
 		}
 	}
-	return false
+	return strings.Contains(err.Error(), "http: server closed idle connection") // has no name
 }

@@ -24,14 +24,15 @@ const (
 	systemPodman
 )
 
-// productOf tells a product from an address that was chosen.
-func (m *machine) productOf(address string) product {
+// productOf tells a product, and which of several, from an address that was
+// chosen.
+func (m *machine) productOf(address string) (is product, profile string) {
 	path, ok := strings.CutPrefix(address, "unix://")
 	if !ok {
 		if strings.HasPrefix(address, "npipe://") {
-			return desktop
+			return desktop, ""
 		}
-		return unknownProduct
+		return unknownProduct, ""
 	}
 	for _, known := range []struct {
 		part    string
@@ -52,21 +53,25 @@ func (m *machine) productOf(address string) product {
 		if !strings.Contains(path, known.part) {
 			continue
 		}
-		if known.product == podman && strings.HasPrefix(path, m.root+"/run/podman/") {
-			return systemPodman
+		switch dir := filepath.Dir(path); {
+		case known.product == podman && dir == m.root+"/run/podman":
+			return systemPodman, ""
+		case known.product == colima:
+			return colima, filepath.Base(dir)
+		case known.product == lima:
+			return lima, filepath.Base(filepath.Dir(dir))
 		}
-		return known.product
+		return known.product, ""
 	}
-	if filepath.Dir(path) == m.runtimeDir {
-		return rootlessDocker
+	switch {
+	case filepath.Dir(path) == m.runtimeDir:
+		return rootlessDocker, ""
+	case path != m.root+"/var/run/docker.sock" && path != m.root+"/run/docker.sock":
+		return unknownProduct, ""
+	case m.goos == "linux":
+		return systemDocker, ""
 	}
-	if path == m.root+"/var/run/docker.sock" || path == m.root+"/run/docker.sock" {
-		if m.goos == "linux" {
-			return systemDocker
-		}
-		return desktop
-	}
-	return unknownProduct
+	return desktop, ""
 }
 
 // keeper is who keeps a daemon running: the commands, in backquotes or as a

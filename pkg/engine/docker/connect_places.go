@@ -135,7 +135,7 @@ func (m *machine) addressed(address, source string) *place {
 		p.trouble = err
 		return p
 	}
-	p.product = m.productOf(p.address)
+	p.product, p.profile = m.productOf(p.address)
 	if !secure || !strings.HasPrefix(p.address, "tcp://") {
 		return p
 	}
@@ -232,7 +232,7 @@ func (m *machine) inContext(name, source string) *place {
 		p.trouble = err
 		return p
 	}
-	p.product = m.productOf(p.address)
+	p.product, p.profile = m.productOf(p.address)
 	if secure && strings.HasPrefix(p.address, "tcp://") {
 		if p.tls, err = newTLS(full.TLSData, full.SkipTLSVerify); err != nil {
 			return unusable("the context's certificates cannot be used: "+err.Error(), err)

@@ -116,7 +116,7 @@ func (p *place) classify(m *machine, err error) *trouble {
 	case errdefs.IsInternal(err):
 		return say(refuses, keeper.hangs(), "answers with an error: %s", text)
 	}
-	return say(refuses, "", "%s", text)
+	return say(refuses, "", "%s", innermost(err))
 }
 
 // notDocker is the trouble with something else that listens.
