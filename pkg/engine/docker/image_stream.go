@@ -101,6 +101,9 @@ type output struct {
 // maxOutput is how much of the output is looked at for what went wrong.
 const maxOutput = 1 << 20
 
+// noise matches what the builder says of its own doings between the steps.
+var noise = regexp.MustCompile(`^( ?--->? |Removing intermediate container |Successfully )`)
+
 var escapes = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
 
 func (o *output) write(text string) {
@@ -131,6 +134,9 @@ func (o *output) add(line string) {
 	}
 	if o.all.Len()+len(line) < maxOutput {
 		o.all.WriteString(line + "\n")
+	}
+	if noise.MatchString(line) {
+		return
 	}
 	o.tail = append(o.tail, line)
 	if len(o.tail) > tailLines {

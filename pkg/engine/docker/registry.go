@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -22,14 +23,17 @@ import (
 // credentials of docker.io.
 const hubKey = "https://index.docker.io/v1/"
 
+// imageID matches the ID of an image, which would be a name and a tag as well.
+var imageID = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}$`)
+
 // pullImage has the daemon pull an image.
 func (d *Daemon) pullImage(ctx context.Context, want wanted, o *imageOptions) error {
+	if imageID.MatchString(want.ref) {
+		return fault.New(fault.Missing, "the Docker daemon has no image %s", want.ref).
+			WithHint("`docker image ls` shows those that it has; what is elsewhere is pulled by its name, not by its ID")
+	}
 	named, err := reference.ParseNormalizedNamed(want.ref)
 	if err != nil {
-		if strings.HasPrefix(want.ref, "sha256:") || strings.Contains(err.Error(), "64-byte hexadecimal") {
-			return fault.New(fault.Missing, "the Docker daemon has no image %s", want.ref).
-				WithHint("`docker image ls` shows those that it has; what is elsewhere is pulled by its name, not by its ID")
-		}
 		return badName(want, err)
 	}
 	named = reference.TagNameOnly(named)
