@@ -20,13 +20,13 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 )
 
-// authority signs certificates.
-type authority struct {
+// certAuthority signs certificates.
+type certAuthority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) *authority {
+func newCertAuthority(t *testing.T) *certAuthority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -45,15 +45,15 @@ func newAuthority(t *testing.T) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &authority{cert, key}
+	return &certAuthority{cert, key}
 }
 
-func (a *authority) pem() []byte {
+func (a *certAuthority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
 // sign makes a certificate and its key, as PEM, that is good until end.
-func (a *authority) sign(t *testing.T, end time.Time, hosts ...string) (cert, key []byte) {
+func (a *certAuthority) sign(t *testing.T, end time.Time, hosts ...string) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -86,7 +86,7 @@ func (a *authority) sign(t *testing.T, end time.Time, hosts ...string) (cert, ke
 
 // daemon serves a fake daemon over TLS, to those who have a certificate of the
 // authority, and returns its address.
-func (a *authority) daemon(t *testing.T, end time.Time, hosts ...string) string {
+func (a *certAuthority) daemon(t *testing.T, end time.Time, hosts ...string) string {
 	t.Helper()
 	pair, err := tls.X509KeyPair(a.sign(t, end, hosts...))
 	if err != nil {
@@ -107,7 +107,7 @@ func (a *authority) daemon(t *testing.T, end time.Time, hosts ...string) string 
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	soon, gone := time.Now().Add(time.Hour), time.Now().Add(-time.Minute)
-	ours, theirs := newAuthority(t), newAuthority(t)
+	ours, theirs := newCertAuthority(t), newCertAuthority(t)
 	cert, key := ours.sign(t, soon)
 	wrongCert, wrongKey := theirs.sign(t, soon)
 	good := ours.daemon(t, soon, "127.0.0.1")
