@@ -279,7 +279,7 @@ func TestImage(t *testing.T) {
 	})
 
 	t.Run("with authorities", func(t *testing.T) {
-		bundle, certificate := authority(t)
+		bundle, certificate := caBundle(t)
 		plain, _ := ensure(t, imageOptions{Base: ready})
 		img, _ := ensure(t, imageOptions{Base: ready, CABundle: bundle})
 		if img.ID == plain.ID || !exists(t, plain) {
@@ -356,9 +356,9 @@ func TestImage(t *testing.T) {
 	})
 }
 
-// authority makes a PEM file with a certificate authority, and more that is
+// caBundle makes a PEM file with a certificate authority, and more that is
 // none, and returns the certificate as text.
-func authority(t *testing.T) (file, certificate string) {
+func caBundle(t *testing.T) (file, certificate string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

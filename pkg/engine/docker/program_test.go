@@ -41,7 +41,7 @@ const (
 	arm = 183
 )
 
-func write(t *testing.T, dir, name string, data []byte) string {
+func writeProgram(t *testing.T, dir, name string, data []byte) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -81,7 +81,7 @@ func TestProgramIsFound(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for name, data := range tt.files {
-				write(t, dir, name, data)
+				writeProgram(t, dir, name, data)
 			}
 			warned := false
 			got, err := tt.daemon.program(t.Context(), programOptions{
@@ -134,7 +134,7 @@ func TestProgramOfTheRelease(t *testing.T) {
 			defer server.Close()
 			cache := t.TempDir()
 			opts := programOptions{
-				Executable: write(t, t.TempDir(), "eascmd", []byte("not for Linux")),
+				Executable: writeProgram(t, t.TempDir(), "eascmd", []byte("not for Linux")),
 				Version:    tt.version, CacheDir: cache, Releases: server.URL,
 			}
 			got, err := d.program(t.Context(), opts)
@@ -167,7 +167,7 @@ func TestProgramOfTheRelease(t *testing.T) {
 
 func TestNoProgramForTheCPU(t *testing.T) {
 	d := &Daemon{Info: system.Info{Architecture: "riscv64"}}
-	_, err := d.program(t.Context(), programOptions{Executable: write(t, t.TempDir(), "eascmd", programHeader(x86, false)), Version: "1.2.3"})
+	_, err := d.program(t.Context(), programOptions{Executable: writeProgram(t, t.TempDir(), "eascmd", programHeader(x86, false)), Version: "1.2.3"})
 	if fault.KindOf(err) != fault.Missing || !strings.Contains(err.Error(), "riscv64") {
 		t.Errorf("got %v", err)
 	}

@@ -215,6 +215,8 @@ func (d *Daemon) diagnosePull(text string, want wanted, host string) (why, hint 
 		return "the registry " + host + " limits how much is pulled", "log in with `" + login + "`, wait, or " + bringImage(want)
 	case says("no matching manifest", "does not match the specified platform"):
 		return "there is none for the CPU of the Docker daemon, " + d.Arch(), "name another with " + want.flag
+	case says("cannot be used on this platform"):
+		return "it is for another system than Linux", "name another with " + want.flag
 	case says("proxyconnect", "no such host", "i/o timeout", "connection refused", "network is unreachable", "no route to host",
 		"TLS handshake timeout", "Client.Timeout exceeded", "context deadline exceeded", "server misbehaving", "connection reset by peer", "EOF"):
 		return "the Docker daemon does not reach the registry " + host,
