@@ -169,13 +169,13 @@ func (d *Daemon) greet(ctx context.Context, p *place, line *line, m *machine) *t
 	if strings.HasPrefix(p.address, "ssh://") {
 		pingTime = m.sshTime
 	}
-	pinging, cancel := withLimit(ctx, pingTime)
+	pinging, pingTime, cancel := within(ctx, pingTime)
 	defer cancel()
 	version, err := d.ping(pinging, p.headers)
 	switch {
-	case err != nil && pinging.Err() != nil && !line.connected.Load():
+	case err != nil && errors.Is(pinging.Err(), context.DeadlineExceeded) && !line.connected.Load():
 		return &trouble{kind: hangs, words: fmt.Sprintf("no connection within %v", pingTime), hint: d.keeper.hangs(), err: err}
-	case err != nil && pinging.Err() != nil:
+	case err != nil && errors.Is(pinging.Err(), context.DeadlineExceeded):
 		return &trouble{kind: hangs, words: fmt.Sprintf("accepts connections but does not answer within %v", pingTime), hint: d.keeper.hangs(), err: err}
 	case err != nil:
 		return p.classify(m, line.because(err))
@@ -191,16 +191,26 @@ func (d *Daemon) greet(ctx context.Context, p *place, line *line, m *machine) *t
 			hint:  "`unset " + client.EnvOverrideAPIVersion + "`: the version is negotiated with the daemon"}
 	}
 
-	asking, cancel := withLimit(ctx, m.infoTime)
+	asking, infoTime, cancel := within(ctx, m.infoTime)
 	defer cancel()
 	d.Info, err = d.Client.Info(asking)
 	switch {
-	case err != nil && asking.Err() != nil:
-		return &trouble{kind: hangs, words: fmt.Sprintf("answers a ping, but does not say what it is within %v", m.infoTime), hint: d.keeper.hangs(), err: err}
+	case err != nil && errors.Is(asking.Err(), context.DeadlineExceeded):
+		return &trouble{kind: hangs, words: fmt.Sprintf("answers a ping, but does not say what it is within %v", infoTime), hint: d.keeper.hangs(), err: err}
 	case err != nil:
 		return p.classify(m, line.because(err))
 	}
 	return nil
+}
+
+// within is withLimit that also tells how long there is until the limit, or
+// that of ctx where that comes first.
+func within(ctx context.Context, limit time.Duration) (context.Context, time.Duration, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline).Round(10*time.Millisecond))
+	}
+	ctx, cancel := withLimit(ctx, limit)
+	return ctx, limit, cancel
 }
 
 // ping asks a daemon for the newest API version that it speaks. The client's

@@ -59,8 +59,12 @@ func (d *Daemon) explain(err error, doing string) error {
 			WithHint("%s", d.keeper.hangs())
 	}
 	if t, ok := errors.AsType[*trouble](err); ok {
+		hint := t.hint
+		if t.kind == absent || t.kind == deaf {
+			hint = d.keeper.ended() // it was there before
+		}
 		return fault.New(fault.Missing, "%s: the Docker daemon at %s cannot be reached any more: %w", doing, d.Endpoint, &daemonError{t, err}).
-			WithHint("%s", d.keeper.ended())
+			WithHint("%s", hint)
 	}
 	if client.IsErrConnectionFailed(err) || connectionLost(err) {
 		return fault.New(fault.Missing, "%s: the connection to the Docker daemon at %s was lost (%w)", doing, d.Endpoint, &daemonError{innermost(err), err}).

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -488,6 +489,36 @@ func TestNoDaemon(t *testing.T) {
 	const hint = "the daemon hangs, or is overloaded: `journalctl --user -u podman -n 50` shows why, `systemctl --user restart podman.socket` mends it"
 	if diff := cmp.Diff(hint, fault.HintOf(err)); diff != "" {
 		t.Errorf("hint (-want +got):\n%s", diff)
+	}
+}
+
+// TestImpatience keeps to the limit of a caller who has less time, and tells it.
+func TestImpatience(t *testing.T) {
+	t.Parallel()
+	m := fakeMachine(t)
+	m.listen(t, "/var/run/docker.sock")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	c := candidates(ctx, ConnectOptions{Host: "unix://" + m.root + "/var/run/docker.sock"}, m)[0]
+	if want := "accepts connections but does not answer within 300ms"; c.Outcome != want {
+		t.Errorf("outcome %q, want %q", c.Outcome, want)
+	}
+}
+
+// TestInterrupted ends at once when its caller is interrupted.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	m := fakeMachine(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	accept(t, m.listen(t, "/var/run/docker.sock"), func(conn net.Conn) {
+		defer conn.Close()
+		bufio.NewReader(conn).ReadString('\n')
+		cancel()
+		io.Copy(io.Discard, conn)
+	})
+	_, err := connect(ctx, ConnectOptions{}, m)
+	if !errors.Is(err, context.Canceled) || err.Error() != "looking for a Docker daemon: context canceled" {
+		t.Errorf("error %v, want that it was cancelled", err)
 	}
 }
 
