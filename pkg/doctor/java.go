@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,8 +48,16 @@ func (m *machine) javas(ctx context.Context) []finding {
 	const name, more = "JDK", "other JDKs"
 	needs := thing{what: "a JDK", apt: "default-jdk-headless", dnf: "java-latest-openjdk-devel", apk: "openjdk17-jdk",
 		pacman: "jdk-openjdk", zypper: "java-17-openjdk-devel", brew: "openjdk"}
-	all := m.javaHomes()
 	var found []finding
+	all, err := m.javaHomes(ctx)
+	if err != nil {
+		program := m.look("java")
+		found = append(found, warning(name, "see what `"+program+" -version` does, or set JAVA_HOME to a JDK", "%s cannot be used: %v", m.tilde(program), err))
+		if len(all) > 0 {
+			found = append(found, ok(more, "%s", m.listJavas(all)))
+		}
+		return found
+	}
 	if set := m.env["JAVA_HOME"]; set != "" && !m.isJava(set) {
 		found = append(found, warning("JAVA_HOME", "unset JAVA_HOME, or set it to the directory of a JDK", "%s is no Java: it has no bin/java", set))
 	}
@@ -70,13 +79,17 @@ func (m *machine) javas(ctx context.Context) []finding {
 		found = append(found, ok(name, "%s, %s", taken.describe(m), taken.why))
 	}
 	if len(all) > 1 {
-		var texts []string
-		for _, j := range all[1:] {
-			texts = append(texts, j.describe(m))
-		}
-		found = append(found, ok(more, "%s", strings.Join(texts, "\n")))
+		found = append(found, ok(more, "%s", m.listJavas(all[1:])))
 	}
 	return found
+}
+
+func (m *machine) listJavas(all []java) string {
+	var texts []string
+	for _, j := range all {
+		texts = append(texts, j.describe(m))
+	}
+	return strings.Join(texts, "\n")
 }
 
 func (m *machine) javaProgram(home, name string) string {
@@ -88,9 +101,9 @@ func (m *machine) javaProgram(home, name string) string {
 
 func (m *machine) isJava(home string) bool { return isProgram(m.javaProgram(home, "java"), m.goos) }
 
-// javaHomes lists the Javas, each once, the one that is taken first.
-func (m *machine) javaHomes() []java {
-	var all []java
+// javaHomes lists the Javas, each once, the one that is taken first. An error is
+// that of the java of PATH, if this would be taken and does not run.
+func (m *machine) javaHomes(ctx context.Context) (all []java, err error) {
 	seen := map[string]bool{}
 	add := func(home, why string) {
 		real, err := filepath.EvalSymlinks(home)
@@ -107,9 +120,15 @@ func (m *machine) javaHomes() []java {
 		add(home, "by JAVA_HOME")
 	}
 	for _, name := range []string{"javac", "java"} {
-		// macOS has programs of this name that only say where to get a Java.
 		if path, err := filepath.EvalSymlinks(m.look(name)); err == nil {
 			add(filepath.Dir(filepath.Dir(path)), "by PATH")
+		}
+	}
+	if path := m.look("java"); path != "" && len(all) == 0 {
+		// Not in a Java's directory: it chooses one, or says where to get one.
+		var home string
+		if home, err = m.chosenJava(ctx, path); err == nil {
+			add(home, "by "+m.tilde(path))
 		}
 	}
 	chosen := len(all)
@@ -133,7 +152,21 @@ func (m *machine) javaHomes() []java {
 		}
 	}
 	slices.SortStableFunc(all[chosen:], func(a, b java) int { return javaFeature(b.version) - javaFeature(a.version) })
-	return all
+	return all, err
+}
+
+// chosenJava asks a java for the directory that it is in.
+func (m *machine) chosenJava(ctx context.Context, program string) (string, error) {
+	text, err := m.run(ctx, program, "-XshowSettings:properties", "-version")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(text) {
+		if name, value, _ := strings.Cut(line, "="); strings.TrimSpace(name) == "java.home" {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", errors.New("it does not say where it is")
 }
 
 // javaVersion reads the version out of the file that a Java carries; it is
@@ -180,7 +213,7 @@ func (m *machine) maven(ctx context.Context) finding {
 	}
 	version := "of unknown version"
 	if fields := strings.Fields(firstLine(text)); len(fields) > 2 && fields[1] == "Maven" {
-		version = fields[2]
+		version, _, _ = strings.Cut(fields[2], "\x1b") // it may be coloured
 	}
 	return ok(name, "%s", fmt.Sprintf("%s %s", m.tilde(path), version))
 }

@@ -68,12 +68,18 @@ func (m *machine) pythons(ctx context.Context) []finding {
 	if len(paths) > 0 && (paths[0] == m.look("python3") || m.goos == "windows") {
 		first = paths[0]
 	}
-	var usable, broken []interpreter
+	needs := thing{what: "Python 3", apt: "python3 python3-venv python3-pip", dnf: "python3 python3-pip", apk: "python3 py3-pip",
+		pacman: "python python-pip", zypper: "python3 python3-pip", brew: "python"}
+	var found []finding
+	var usable []interpreter
+	var silent []string
 	seen := map[string]bool{}
 	for _, i := range all {
 		switch {
-		case i.err != nil && (i.path == first || i.err == errSilent):
-			broken = append(broken, i)
+		case i.err != nil && i.path == first:
+			found = append(found, warning(name, "see what `"+i.path+" --version` does", "%s cannot be used: %v", m.tilde(i.path), i.err))
+		case i.err == errSilent:
+			silent = append(silent, m.tilde(i.path)+": "+i.err.Error())
 		case i.err == nil && !seen[i.real]:
 			seen[i.real] = true
 			usable = append(usable, i)
@@ -88,25 +94,20 @@ func (m *machine) pythons(ctx context.Context) []finding {
 		}
 		return b.minor - a.minor
 	})
-	needs := thing{what: "Python 3", apt: "python3 python3-venv python3-pip", dnf: "python3 python3-pip", apk: "python3 py3-pip",
-		pacman: "python python-pip", zypper: "python3 python3-pip", brew: "python"}
-	var found []finding
-	if len(usable) == 0 && len(broken) == 0 {
-		return []finding{warning(name, m.install(needs), "none found, which processors in Python need")}
+	switch {
+	case len(found) > 0:
+	case len(usable) > 0:
+		found = append(found, m.judgePython(name, usable[0], needs))
+		usable = usable[1:]
+	default:
+		found = append(found, warning(name, m.install(needs), "none found, which processors in Python need"))
 	}
-	for _, b := range broken {
-		found = append(found, warning(name, "see what `"+b.path+" --version` does", "%s cannot be used: %v", m.tilde(b.path), b.err))
+	var others []string
+	for _, i := range usable {
+		others = append(others, i.describe(m))
 	}
-	if len(usable) == 0 {
-		return found
-	}
-	found = append(found, m.judgePython(name, usable[0], needs))
-	if len(usable) > 1 {
-		var texts []string
-		for _, i := range usable[1:] {
-			texts = append(texts, i.describe(m))
-		}
-		found = append(found, ok(more, "%s", strings.Join(texts, "\n")))
+	if others = append(others, silent...); len(others) > 0 {
+		found = append(found, ok(more, "%s", strings.Join(others, "\n")))
 	}
 	return found
 }

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -22,8 +23,11 @@ type ChecklistItem struct {
 const columnGap = "  "
 
 func (c Checklist) render(w io.Writer, s screen) error {
+	c = slices.Clone(c)
 	stateWidth, nameWidth := 0, 0
-	for _, item := range c {
+	for i, item := range c {
+		item.Group, item.Name = cellText(item.Group), cellText(item.Name)
+		c[i] = item
 		stateWidth = max(stateWidth, displayWidth(item.State))
 		nameWidth = max(nameWidth, displayWidth(item.Name))
 	}
@@ -36,7 +40,7 @@ func (c Checklist) render(w io.Writer, s screen) error {
 				fmt.Fprintln(w)
 			}
 			group = item.Group
-			fmt.Fprintln(w, s.paint(bold, cellText(group)))
+			fmt.Fprintln(w, s.paint(bold, group))
 		}
 		lines := fold(cellText(item.Found), room)
 		if item.Fix != "" {

@@ -1,0 +1,75 @@
+package test
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A daemon that takes connections and never answers, and programs that never
+// end, keep `eascmd doctor` neither waiting nor from telling the rest.
+func TestDoctorBesideWhatHangs(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs Linux")
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"java", "javac", "mvn", "python3", "g++", "cmake"} {
+		script := "#!/bin/sh\n/bin/sleep 600\nexit 0\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The path of a socket is short.
+	short, err := os.MkdirTemp("", "eas-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(short) })
+	listener, err := net.Listen("unix", filepath.Join(short, "docker.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() }) // the kernel takes connections that nobody accepts
+
+	cmd := exec.CommandContext(t.Context(), filepath.Join(binDir(t), "eascmd"), "doctor", "-o", "json")
+	cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+dir, "JAVA_HOME=", "CC=",
+		"XDG_RUNTIME_DIR="+short, "DOCKER_HOST=unix://"+listener.Addr().String(), "EASCMD_ENDPOINT=127.0.0.1:1")
+	begin := time.Now()
+	out, err := cmd.Output()
+	taken := time.Since(begin)
+	if _, failed := err.(*exec.ExitError); err != nil && !failed {
+		t.Fatal(err)
+	}
+	// It is 5 s; the rest is for a machine that is busy.
+	if taken > 15*time.Second {
+		t.Errorf("it took %v", taken)
+	}
+	t.Logf("it took %v", taken)
+	var report struct {
+		Checks []struct{ Name, State, Found, Fix string }
+	}
+	if err := json.Unmarshal(out, &report); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want := map[string]string{"daemon": "does not answer", "C++ compiler": "no answer", "cmake": "no answer", "python3": "no answer", "JDK": "no answer", "Maven": "no answer"}
+	for _, c := range report.Checks {
+		if text, ok := want[c.Name]; ok && strings.Contains(c.Found, text) {
+			delete(want, c.Name)
+			if c.State == "ok" || c.Fix == "" {
+				t.Errorf("%s is %s, fix %q", c.Name, c.State, c.Fix)
+			}
+		}
+	}
+	for name, text := range want {
+		t.Errorf("%s does not say %q:\n%s", name, text, out)
+	}
+	if left := processesWith("XDG_RUNTIME_DIR=" + short); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
