@@ -162,6 +162,9 @@ func ParseXML(data []byte) (Answer, error) {
 	}
 	a := Answer{Driver: version(doc.Driver), CUDA: version(doc.CUDA)}
 	for i, g := range doc.GPUs {
+		for j := range g.MIG {
+			g.MIG[j] = printable(g.MIG[j])
+		}
 		a.GPUs = append(a.GPUs, GPU{
 			Index: i, // they come in the order of their indexes
 			UUID:  printable(g.UUID), Name: printable(g.Name), MIG: g.MIG,
