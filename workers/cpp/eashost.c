@@ -226,14 +226,16 @@ static void leave_now(int sig)
 }
 
 /* std::cout has a buffer of its own after sync_with_stdio(false), and no lock: a drain that
- * cuts initialize() short leaves it alone. */
+ * cuts initialize() short leaves it alone. Its memory is there with every libstdc++, but up
+ * to GCC 12 only a program that includes <iostream> constructs it: until then it has no
+ * table of virtual functions. */
 static void flush_cout(void)
 {
 	void *library = atomic_load(&host.library);
 	void *cout = library ? dlsym(library, "_ZSt4cout") : NULL;
 	void *flush = cout ? dlsym(library, "_ZNSo5flushEv") : NULL;
 
-	if (flush)
+	if (flush && *(void *const *)cout)
 		((void *(*)(void *))(uintptr_t)flush)(cout);
 }
 

@@ -49,6 +49,10 @@ type Suite struct {
 	// which has ended could have left.
 	Leftovers func(t *testing.T) []string
 
+	// Settle, where it is set, ends connections that the engine keeps open to
+	// use them again.
+	Settle func()
+
 	// WorkspacePaths and MemoryLimit say why the engine cannot show the absolute
 	// paths of EAS or keep a memory limit here; empty means that it can.
 	WorkspacePaths, MemoryLimit string
@@ -315,6 +319,13 @@ func testServes(t *testing.T, f *fixture) {
 		t.Errorf("with a wrong token: %d, %v", status, err)
 	}
 	stop(t, s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.Type == event.WorkerExit {
+			t.Errorf("a worker did not end in order: %s", e.Message)
+		}
+	}
 }
 
 func stop(t *testing.T, s *service) {
@@ -581,6 +592,12 @@ func testMemory(t *testing.T, f *fixture) {
 }
 
 func testLeavesNothing(t *testing.T, f *fixture) {
+	settle := func() {
+		if f.Settle != nil {
+			f.Settle()
+		}
+	}
+	settle()
 	before := descriptors(t)
 	for range 10 {
 		s := f.start(t, f.plan(t))
@@ -590,6 +607,7 @@ func testLeavesNothing(t *testing.T, f *fixture) {
 	}
 	deadline := time.Now().Add(timeout)
 	for {
+		settle()
 		after := descriptors(t)
 		if len(after) <= len(before) {
 			return
