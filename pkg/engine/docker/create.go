@@ -410,4 +410,3 @@ func with(labels map[string]string, name, value string) map[string]string {
 	labels[name] = value
 	return labels
 }
-
