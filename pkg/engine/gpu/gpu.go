@@ -78,7 +78,7 @@ func Parse(text string) (Request, error) {
 	case "all":
 		r.All = true
 		return r, nil
-	case "none", "0":
+	case "none":
 		r.None = true
 		return r, nil
 	case "":
@@ -91,7 +91,7 @@ func Parse(text string) (Request, error) {
 		case n > maxCount:
 			return refuse("no machine has so many GPUs")
 		}
-		r.Count = n
+		r.Count, r.None = n, n == 0
 		return r, nil
 	}
 	for id := range strings.SplitSeq(strings.TrimSuffix(trimmed, ","), ",") {
