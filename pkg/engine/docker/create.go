@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/go-connections/nat"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/internal/rundir"
@@ -316,30 +318,40 @@ func (s *start) seesFiles(ctx context.Context, content string, files []entry) (b
 	if err != nil {
 		return false, err
 	}
-	for _, f := range files {
-		if f.source == s.Workspace {
-			continue // it is where ours are; creating the container changes it
+	same := make([]bool, len(files))
+	var all errgroup.Group
+	for i, f := range files {
+		if f.source == s.Workspace || f.path == probePath {
+			same[i] = true // it is where the probe is; creating the container changes it
+			continue
 		}
-		info, err := os.Stat(f.source)
-		if err != nil {
-			return false, fault.New(fault.Failed, "read %s: %w", f.source, err)
-		}
-		asked, cancel := s.d.limit(ctx, askTime)
-		stat, err := s.d.ContainerStatPath(asked, s.container, f.places()[0])
-		err = s.d.explain(err, "looking at the container's files")
-		cancel()
-		if errdefs.IsNotFound(err) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		// Whole seconds: not every way that files are shared keeps more.
-		if stat.Mode.IsDir() != info.IsDir() || stat.Mtime.Unix() != info.ModTime().Unix() || !info.IsDir() && stat.Size != info.Size() {
-			return false, nil
-		}
+		all.Go(func() (err error) {
+			same[i], err = s.sees(ctx, f)
+			return err
+		})
 	}
-	return true, nil
+	err = all.Wait()
+	return err == nil && !slices.Contains(same, false), err
+}
+
+// sees reports whether the container has what is meant at one place.
+func (s *start) sees(ctx context.Context, f entry) (bool, error) {
+	info, err := os.Stat(f.source)
+	if err != nil {
+		return false, fault.New(fault.Failed, "read %s: %w", f.source, err)
+	}
+	asked, cancel := s.d.limit(ctx, askTime)
+	defer cancel()
+	stat, err := s.d.ContainerStatPath(asked, s.container, f.places()[0])
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, s.d.explain(err, "looking at the container's files")
+	}
+	// Whole seconds: not every way that files are shared keeps more.
+	return stat.Mode.IsDir() == info.IsDir() && stat.Mtime.Unix() == info.ModTime().Unix() &&
+		(info.IsDir() || stat.Size == info.Size()), nil
 }
 
 // create creates the container.
