@@ -119,6 +119,14 @@ func (d *Daemon) ensureImage(ctx context.Context, o imageOptions) (image, error)
 	if !errdefs.IsNotFound(err) {
 		return built, err
 	}
+	unlock, err := lockBuild(ctx, tag, &o)
+	if err != nil {
+		return image{}, d.explain(err, "waiting for the image "+tag)
+	}
+	defer unlock()
+	if built, err = d.findImage(ctx, wanted{ref: tag}); !errdefs.IsNotFound(err) {
+		return built, err
+	}
 	if err := d.buildImage(ctx, r, base, tag, &o); err != nil {
 		return image{}, err
 	}

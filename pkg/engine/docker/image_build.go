@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	dockerimage "github.com/docker/docker/api/types/image"
+	"github.com/gofrs/flock"
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/store"
@@ -27,6 +30,36 @@ const (
 	cleanTime = 20 * time.Second
 	abandoned = 2 * time.Hour
 )
+
+// lockBuild waits until no other program of this user builds the same image. Two
+// at the same time would do no harm, and every step twice: where there is no
+// place for a lock, there is none.
+func lockBuild(ctx context.Context, tag string, o *imageOptions) (unlock func(), err error) {
+	none := func() {}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return none, nil
+	}
+	dir := filepath.Join(cache, "eascmd", "images")
+	if os.MkdirAll(dir, 0o755) != nil {
+		return none, nil
+	}
+	l := flock.New(filepath.Join(dir, strings.ReplaceAll(tag, ":", "-")+".lock"))
+	got, err := l.TryLock()
+	if err == nil && !got {
+		o.log("another eascmd builds the image " + tag + "; waiting for it")
+		_, err = l.TryLockContext(ctx, 100*time.Millisecond)
+	}
+	switch {
+	case ctx.Err() != nil:
+		l.Close()
+		return nil, context.Cause(ctx)
+	case err != nil:
+		l.Close()
+		return none, nil
+	}
+	return func() { l.Close() }, nil
+}
 
 // buildImage builds an image from a recipe and a base, under a name. It leaves
 // nothing else behind, however it ends.

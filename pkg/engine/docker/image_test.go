@@ -50,7 +50,12 @@ type imageTest struct {
 
 func newImageTest(t *testing.T) *imageTest {
 	t.Helper()
-	d, err := Connect(t.Context(), ConnectOptions{Host: dockertest.Host(t)})
+	return newImageTestAt(t, dockertest.Host(t))
+}
+
+func newImageTestAt(t *testing.T, host string) *imageTest {
+	t.Helper()
+	d, err := Connect(t.Context(), ConnectOptions{Host: host})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +211,15 @@ func (j *journal) has(text string) bool {
 
 // An image is built with the package manager of a base that has nothing.
 func TestImageIsBuilt(t *testing.T) {
-	it := newImageTest(t)
+	t.Run("usual engine", func(t *testing.T) { testImageIsBuilt(newImageTest(t)) })
+	t.Run("newer engine", func(t *testing.T) {
+		testImageIsBuilt(newImageTestAt(t, dockertest.Isolated(t, dockertest.Options{Newer: true}).Host()))
+	})
+}
+
+func testImageIsBuilt(it *imageTest) {
+	t := it.T
+	t.Helper()
 	base := it.derive("plain", dockertest.Base(t))
 	var said journal
 	img, err := it.d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: base, Log: said.log})
@@ -337,6 +350,64 @@ func TestImage(t *testing.T) {
 		}
 	})
 
+	t.Run("by two at the same time", func(t *testing.T) {
+		base := it.derive("two", ready, "LABEL version=two")
+		var said journal
+		var both sync.WaitGroup
+		var ids [2]string
+		for i := range ids {
+			both.Go(func() {
+				img, err := it.d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: base, Log: said.log})
+				if err != nil {
+					t.Error(err)
+				}
+				ids[i] = img.ID
+			})
+		}
+		both.Wait()
+		it.wantNothingLeft()
+		built := 0
+		for _, line := range said.lines {
+			if strings.HasPrefix(line, "building the image") {
+				built++
+			}
+		}
+		if built != 1 || ids[0] != ids[1] {
+			t.Errorf("it was built %d times and is %q; %q was said", built, ids, said.lines)
+		}
+	})
+
+	// What stands for the package manager of another distribution says how it is
+	// called, and has what it installs in a directory beside.
+	for _, tt := range []struct {
+		manager, bundle string
+		calls           []string
+	}{
+		{"apk", "SSL_CERT_FILE=/tmp/eascmd-ca.pem", []string{"apk add --no-cache libstdc++ libgomp ca-certificates", "apk add --no-cache gcc musl-dev"}},
+		{"dnf", "", []string{"dnf -y --setopt=install_weak_deps=False install libstdc++ libgomp ca-certificates", "dnf -y --setopt=install_weak_deps=False install gcc glibc-devel"}},
+		{"microdnf", "", []string{"microdnf -y install libstdc++ libgomp ca-certificates", "microdnf -y install gcc glibc-devel"}},
+	} {
+		t.Run("with "+tt.manager, func(t *testing.T) {
+			program := `#!/bin/sh\necho "eascmd: called ${0##*/} $*"\necho "eascmd: SSL_CERT_FILE=$SSL_CERT_FILE"\n` +
+				`case "$*" in *gcc*) mv /stash/gcc /usr/bin/ ;; *libgomp*) mv /stash/libgomp* /usr/lib/*-linux-gnu/ ;; esac\n`
+			base := it.derive(tt.manager, ready,
+				"RUN mkdir /stash && mv /usr/bin/gcc /usr/lib/*-linux-gnu/libgomp.so.1* /stash && rm /usr/bin/apt-get && printf '"+program+"' >/usr/bin/"+tt.manager+" && chmod 755 /usr/bin/"+tt.manager)
+			bundle, certificate := caBundle(t)
+			img, said := ensure(t, imageOptions{Base: base, CABundle: bundle})
+			for _, call := range tt.calls {
+				if !said.has("called " + call) {
+					t.Errorf("%q was not called: %q", call, said.lines)
+				}
+			}
+			if tt.bundle != "" && !said.has(tt.bundle) {
+				t.Errorf("it does not know of %s: %q", tt.bundle, said.lines)
+			}
+			if trusted := it.run(img.ID, "/bin/cat", "/etc/ssl/certs/ca-certificates.crt"); !strings.Contains(trusted, certificate) {
+				t.Error("the authority is not trusted in the image")
+			}
+		})
+	}
+
 	t.Run("cancelled", func(t *testing.T) {
 		base := it.derive("cancelled", ready, "RUN rm /usr/lib/*/libgomp.so.1*")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -354,6 +425,23 @@ func TestImage(t *testing.T) {
 		t.Logf("%v after", time.Since(at))
 		it.wantNothingLeft()
 	})
+}
+
+// The disk of a daemon fills up while it builds.
+func TestImageOnAFullDisk(t *testing.T) {
+	engine := dockertest.Isolated(t, dockertest.Options{DiskSize: 1 << 30})
+	it := newImageTestAt(t, engine.Host())
+	base := it.derive("plain", dockertest.Base(t))
+	// What is installed does not fit into what is left.
+	engine.Exec(t, "sh", "-c", "head -c $(($(df -Pk /var/lib/docker | awk 'END {print $4}') * 1024 - 20000000)) /dev/zero >/var/lib/docker/filled")
+	_, err := it.d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: base})
+	if err != nil && strings.Contains(err.Error(), "do not reach the package sources") {
+		t.Skip("missing: Debian's packages in containers of this engine")
+	}
+	if fault.KindOf(err) != fault.Failed || !strings.Contains(err.Error(), "disk is full") || !strings.Contains(fault.HintOf(err), "docker system prune") {
+		t.Errorf("got %v (hint %q)", err, fault.HintOf(err))
+	}
+	it.wantNothingLeft()
 }
 
 // caBundle makes a PEM file with a certificate authority, and more that is
