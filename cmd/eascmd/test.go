@@ -447,6 +447,9 @@ func (t *testRun) prepare(ctx context.Context) error {
 // prepareProcess does what the process engine needs to be done here: the rest
 // of the plan.
 func (t *testRun) prepareProcess(ctx context.Context, cache string) error {
+	if err := t.useCUDA(); err != nil {
+		return err
+	}
 	var err error
 	t.report, err = localtest.Check(t.plan, "")
 	t.showReport()

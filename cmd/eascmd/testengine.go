@@ -12,6 +12,8 @@ import (
 	"github.com/openeas/eascmd/pkg/engine/gpu"
 	"github.com/openeas/eascmd/pkg/engine/hosts"
 	"github.com/openeas/eascmd/pkg/engine/process"
+	"github.com/openeas/eascmd/pkg/localtest"
+	"github.com/openeas/eascmd/pkg/runplan"
 )
 
 // chooseEngine returns the daemon of the Docker engine, and none for the
@@ -92,7 +94,7 @@ func (t *testRun) useGPUs(ctx context.Context) error {
 	for _, l := range t.report.Libraries {
 		processor.Libraries = append(processor.Libraries, l.Name)
 	}
-	processor.Visible, processor.IsSet = os.LookupEnv("CUDA_VISIBLE_DEVICES")
+	processor.Visible, processor.IsSet = localtest.Variable(t.plan, "CUDA_VISIBLE_DEVICES")
 	env, warnings, err := gpu.ForProcess(t.gpus, nvidia.Look(ctx, nvidia.Options{}), processor)
 	for _, w := range warnings {
 		t.warnWith(w.Text, w.Hint)
@@ -100,11 +102,28 @@ func (t *testRun) useGPUs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What the user says with --env comes last and counts.
-	given := len(t.plan.Worker.Env) - len(t.overrides.Env)
-	t.plan.Worker.Env = append(t.plan.Worker.Env[:given:given], append(env, t.overrides.Env...)...)
+	t.addEnv(env)
 	t.plan.Worker.GPUs = t.gpus.Wanted()
 	return nil
+}
+
+// useCUDA lets the workers of the process engine find the libraries of the CUDA
+// that the description names.
+func (t *testRun) useCUDA() error {
+	path, _ := localtest.Variable(t.plan, "LD_LIBRARY_PATH")
+	env, err := gpu.CUDALibraries(t.gpus, path)
+	if err != nil {
+		return err
+	}
+	t.addEnv(env)
+	return nil
+}
+
+// addEnv adds variables of the workers. What the user says with --env comes
+// last and counts.
+func (t *testRun) addEnv(env []runplan.Env) {
+	given := len(t.plan.Worker.Env) - len(t.overrides.Env)
+	t.plan.Worker.Env = append(t.plan.Worker.Env[:given:given], append(env, t.overrides.Env...)...)
 }
 
 // leave leaves a service to itself.

@@ -20,10 +20,12 @@ func Check(plan *runplan.Plan, place string) (check.Report, error) {
 	if err := executable(plan.Processor); err != nil {
 		return check.Report{}, err
 	}
+	libraryPath, _ := Variable(plan, "LD_LIBRARY_PATH")
+	preload, _ := Variable(plan, "LD_PRELOAD")
 	report, err := check.SharedObject(plan.Processor.Entry, check.Options{
 		WorkDir:     plan.Processor.Dir,
-		LibraryPath: words(variable(plan, "LD_LIBRARY_PATH"), ":;"),
-		Preload:     words(variable(plan, "LD_PRELOAD"), ": "),
+		LibraryPath: words(libraryPath, ":;"),
+		Preload:     words(preload, ": "),
 		Place:       place,
 	})
 	if err != nil {
@@ -99,15 +101,16 @@ func isSharedObject(name string) bool {
 	return strings.HasSuffix(name, ".so") || strings.Contains(name, ".so.")
 }
 
-// variable is the value that a variable has in the plan's workers.
-func variable(plan *runplan.Plan, name string) string {
-	value := os.Getenv(name)
+// Variable returns the value that a variable has in the workers of a plan that
+// runs on this machine, and whether it is set at all.
+func Variable(plan *runplan.Plan, name string) (value string, set bool) {
+	value, set = os.LookupEnv(name)
 	for _, v := range plan.Worker.Env {
 		if v.Name == name {
-			value = v.Value
+			value, set = v.Value, true
 		}
 	}
-	return value
+	return value, set
 }
 
 func words(list, separators string) []string {

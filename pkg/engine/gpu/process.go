@@ -210,3 +210,31 @@ func major(version string) string {
 	number, _, _ := strings.Cut(version, ".")
 	return number
 }
+
+// CUDALibraries returns the variable with which the loader of a process on this
+// machine finds the libraries of the CUDA that the description names, behind
+// those of current, the LD_LIBRARY_PATH that it would have otherwise. There is
+// no /usr/local/cuda of a run's own here, as there is in a container.
+func CUDALibraries(r Request, current string) ([]runplan.Env, error) {
+	if r.CUDA == "" {
+		return nil, nil
+	}
+	if !isDir(r.CUDA) {
+		if r.None {
+			return nil, nil
+		}
+		return nil, fault.New(fault.Missing, "cuda in the description names %s, which is no directory of this machine", r.CUDA).
+			WithHint("install CUDA, or name the directory that it is in; a processor that is linked with CUDA statically needs neither it nor cuda")
+	}
+	for _, name := range []string{"lib64", "lib"} {
+		dir := r.CUDA + "/" + name
+		if !isDir(dir) {
+			continue
+		}
+		if current != "" {
+			dir = current + ":" + dir
+		}
+		return []runplan.Env{{Name: "LD_LIBRARY_PATH", Value: dir}}, nil
+	}
+	return nil, nil
+}

@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -177,5 +178,30 @@ func TestDriverFor(t *testing.T) {
 		if got := driverFor(cuda); got != want {
 			t.Errorf("CUDA %s needs %q, want %q", cuda, got, want)
 		}
+	}
+}
+
+func TestCUDALibraries(t *testing.T) {
+	dir := t.TempDir()
+	if env, err := CUDALibraries(Request{All: true, CUDA: dir}, "/opt/lib"); env != nil || err != nil {
+		t.Errorf("a directory without libraries: %v, %v", env, err)
+	}
+	if err := os.Mkdir(dir+"/lib64", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for current, want := range map[string]string{"": dir + "/lib64", "/opt/lib": "/opt/lib:" + dir + "/lib64"} {
+		env, err := CUDALibraries(Request{All: true, CUDA: dir}, current)
+		if diff := cmp.Diff([]runplan.Env{{Name: "LD_LIBRARY_PATH", Value: want}}, env); diff != "" || err != nil {
+			t.Errorf("behind %q (%v, -want +got):\n%s", current, err, diff)
+		}
+	}
+	if _, err := CUDALibraries(Request{All: true, CUDA: dir + "/no"}, ""); fault.KindOf(err) != fault.Missing {
+		t.Errorf("no directory: %v", err)
+	}
+	if env, err := CUDALibraries(Request{None: true, CUDA: dir + "/no"}, ""); env != nil || err != nil {
+		t.Errorf("no directory, and no GPU: %v, %v", env, err)
+	}
+	if env, err := CUDALibraries(Request{}, "/opt/lib"); env != nil || err != nil {
+		t.Errorf("no CUDA: %v, %v", env, err)
 	}
 }

@@ -459,3 +459,15 @@ func TestCompareVersions(t *testing.T) {
 		}
 	}
 }
+
+func TestNVIDIAHint(t *testing.T) {
+	for name, want := range map[string]string{
+		"libcuda.so.1": "the NVIDIA driver", "libnvidia-ml.so.1": "the NVIDIA driver",
+		"libcudart.so.11.0": "part of CUDA", "libcublasLt.so.12": "part of CUDA",
+		"libcudarts.so": "", "libm.so.6": "", "libcuda": "the NVIDIA driver",
+	} {
+		if got := nvidiaHint(name); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%s: %q, want one with %q", name, got, want)
+		}
+	}
+}

@@ -20,11 +20,26 @@ func list(names []string, most int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
+// nvidiaHint says where a library of NVIDIA's comes from, "" for all others.
+func nvidiaHint(name string) string {
+	base, _, _ := strings.Cut(name, ".so")
+	switch base {
+	case "libcuda", "libnvidia-ml", "libnvidia-ptxjitcompiler":
+		return "it comes with the NVIDIA driver, and in a container with its GPU: ask for one with --gpus all or metadata.gpu"
+	case "libcudart", "libcublas", "libcublasLt", "libcufft", "libcurand", "libcusolver", "libcusparse", "libnvrtc", "libnvJitLink", "libnpps":
+		return `it is part of CUDA: name the directory that holds it with "cuda": "/usr/local/cuda" in the description, link it statically, or ship the file beside the processor and link that with -Wl,-rpath,'$ORIGIN'`
+	}
+	return ""
+}
+
 // missingLibraries reports the libraries that the loader would not find.
 func (r *Report) missingLibraries(c *closure) {
 	for _, m := range c.missing {
 		text := fmt.Sprintf("the shared library %s, needed by %s, is not on %s", m.name, list(m.neededBy, 3), c.opts.Place)
 		hint := fmt.Sprintf("install the package that holds %s, or ship the file beside the processor and link that with -Wl,-rpath,'$ORIGIN'", m.name)
+		if nvidia := nvidiaHint(m.name); nvidia != "" {
+			hint = nvidia
+		}
 		dir := ""
 		if !strings.Contains(m.name, "/") {
 			dir = c.shipped(m.name)
