@@ -27,9 +27,11 @@ the process engine works needs no Docker, and one with Docker no compiler. With
 warnings alone the exit status is 0, with a failure it is 6.
 
 All checks run at the same time. None may take longer than 5 s: what hangs becomes
-a line that says so. The one request to the network is for the time, to the
-endpoint of the cloud API, without credentials; where it cannot be reached nothing
-is wrong. Secrets are never printed.`,
+a line that says so. What needs a container is tried in one that is removed at
+once, where the daemon has an image; none is pulled or built. The one request to
+the network is for the time, to the endpoint of the cloud API, without
+credentials; where it cannot be reached nothing is wrong. Secrets are never
+printed.`,
 		Example: `  eascmd doctor
   eascmd doctor -o json | jq '.checks[] | select(.state != "ok")'`,
 		Annotations: exits(fault.Failed, fault.Usage, fault.Missing, fault.Interrupted),

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -31,6 +32,17 @@ func connector(ctx context.Context, opts Options) func() (*docker.Daemon, error)
 
 // dockerProbes look for a daemon and at what it can do.
 func dockerProbes(m *machine, opts Options, connect func() (*docker.Daemon, error)) []probe {
+	// with runs what needs a daemon that answers; the line about it says where
+	// there is none.
+	with := func(name string, f func(ctx context.Context, d *docker.Daemon) finding) probe {
+		return probe{group: groupDocker, name: name, run: func(ctx context.Context) []finding {
+			d, err := connect()
+			if err != nil {
+				return nil
+			}
+			return []finding{f(ctx, d)}
+		}}
+	}
 	return []probe{{
 		group: groupDocker, name: "daemon", breaks: dockerEngine, fix: "see what `docker version` does",
 		run: func(ctx context.Context) []finding {
@@ -42,7 +54,45 @@ func dockerProbes(m *machine, opts Options, connect func() (*docker.Daemon, erro
 			}
 			return m.judgeDaemon(factsOf(ctx, d))
 		},
-	}}
+	}, with("image", func(ctx context.Context, d *docker.Daemon) finding {
+		return dockerImage(d.ImageState(ctx, opts.CABundle))
+	}), with("files", func(ctx context.Context, d *docker.Daemon) finding {
+		return dockerFiles(ctx, d, opts)
+	})}
+}
+
+// unknown is what is said of what can only be tried with an image.
+const unknown = "not known before an image is there; `eascmd test --engine docker` gets one"
+
+// dockerImage says whether the first run has to wait for an image.
+func dockerImage(state docker.ImageState, err error) finding {
+	const name = "image"
+	switch {
+	case err != nil:
+		return warning(name, cmp.Or(fault.HintOf(err), "see what `docker images` does"), "%v", err)
+	case state.Built != "":
+		return ok(name, "%s, built on %s", state.Built, state.Base)
+	case state.HasBase:
+		return ok(name, "will be built on %s at the first run", state.Base)
+	}
+	return ok(name, "%s will be pulled and built on at the first run", state.Base)
+}
+
+// dockerFiles tries how files get into a container.
+func dockerFiles(ctx context.Context, d *docker.Daemon, opts Options) finding {
+	const name = "files"
+	state, err := d.ImageState(ctx, opts.CABundle)
+	if err != nil || state.Usable() == "" {
+		return ok(name, "%s", unknown)
+	}
+	seen, err := d.SeesFiles(ctx, state.Usable())
+	switch {
+	case err != nil:
+		return warning(name, cmp.Or(fault.HintOf(err), "see what `docker run --rm "+state.Usable()+" true` does"), "a container cannot be made: %v", err)
+	case seen:
+		return ok(name, "mounted: the daemon sees this machine's")
+	}
+	return ok(name, "copied: the daemon does not see this machine's")
 }
 
 // noDaemon lists all that was tried.

@@ -31,7 +31,7 @@ func gpuProbes(m *machine, opts Options, connect func() (*docker.Daemon, error))
 			if err != nil || noGPU(here) && !d.OffersGPUs() {
 				return found
 			}
-			return append(found, containerGPUs(ctx, here, d)...)
+			return append(found, containerGPUs(ctx, here, d, opts)...)
 		},
 	}}
 }
@@ -95,7 +95,7 @@ func listGPUs(here nvidia.Machine) string {
 }
 
 // containerGPUs says how a container gets the GPUs of the daemon's machine.
-func containerGPUs(ctx context.Context, here nvidia.Machine, d *docker.Daemon) []finding {
+func containerGPUs(ctx context.Context, here nvidia.Machine, d *docker.Daemon, opts Options) []finding {
 	var found []finding
 	if t := here.Toolkit; t.Installed() {
 		var programs []string
@@ -114,7 +114,21 @@ func containerGPUs(ctx context.Context, here nvidia.Machine, d *docker.Daemon) [
 	if err != nil {
 		return append(found, gpuFault(name, err))
 	}
-	return append(found, ok(name, "get GPUs by %s", how))
+	return append(found, ok(name, "get GPUs by %s", how), tryGPUs(ctx, d, opts))
+}
+
+// tryGPUs has nvidia-smi list the GPUs in a container.
+func tryGPUs(ctx context.Context, d *docker.Daemon, opts Options) finding {
+	const name = "end to end"
+	state, err := d.ImageState(ctx, opts.CABundle)
+	if err != nil || state.Usable() == "" {
+		return ok(name, "%s", unknown)
+	}
+	listed, err := d.TryGPUs(ctx, state.Usable(), askedBy)
+	if err != nil {
+		return gpuFault(name, err)
+	}
+	return ok(name, "%s", listed)
 }
 
 // gpuFault makes a line of an error about GPUs, without what is said of the
