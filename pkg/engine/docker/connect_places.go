@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -56,7 +57,13 @@ type machine struct {
 }
 
 func thisMachine() *machine {
-	home, _ := os.UserHomeDir() // without one, only the sockets of the system are tried
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = string(filepath.Separator) // never the working directory
+		if u, err := user.Current(); err == nil {
+			home = u.HomeDir
+		}
+	}
 	runtimeDir := os.Getenv("XDG_RUNTIME_DIR")
 	if runtimeDir == "" {
 		runtimeDir = fmt.Sprintf("/run/user/%d", os.Getuid())
@@ -255,7 +262,7 @@ func (m *machine) usual() []*place {
 	var places []*place
 	seen := make(map[string]bool)
 	add := func(on bool, product product, source, pattern string) {
-		if !on || pattern == "" {
+		if !on {
 			return
 		}
 		matches, _ := filepath.Glob(pattern) // which is well-formed, or matches nothing
@@ -294,21 +301,20 @@ func (m *machine) usual() []*place {
 	if config == "" {
 		config = inHome(".config")
 	}
-	home := m.home != ""
 	add(true, system, "the usual socket", m.root+"/var/run/docker.sock")
 	add(linux, rootlessDocker, "rootless Docker", filepath.Join(m.runtimeDir, "docker.sock"))
-	add(home && mac, desktop, "Docker Desktop", inHome(".docker", "run", "docker.sock"))
-	add(home && linux, desktop, "Docker Desktop", inHome(".docker", "desktop", "docker.sock"))
-	add(home, colima, "Colima", filepath.Join(colimas, "*", "docker.sock"))
-	add(home, colima, "Colima", filepath.Join(config, "colima", "*", "docker.sock"))
-	add(home && mac, orbstack, "OrbStack", inHome(".orbstack", "run", "docker.sock"))
-	add(home, rancher, "Rancher Desktop", inHome(".rd", "docker.sock"))
-	add(home, lima, "Lima", filepath.Join(limas, "*", "sock", "docker.sock"))
+	add(mac, desktop, "Docker Desktop", inHome(".docker", "run", "docker.sock"))
+	add(linux, desktop, "Docker Desktop", inHome(".docker", "desktop", "docker.sock"))
+	add(true, colima, "Colima", filepath.Join(colimas, "*", "docker.sock"))
+	add(true, colima, "Colima", filepath.Join(config, "colima", "*", "docker.sock"))
+	add(mac, orbstack, "OrbStack", inHome(".orbstack", "run", "docker.sock"))
+	add(true, rancher, "Rancher Desktop", inHome(".rd", "docker.sock"))
+	add(true, lima, "Lima", filepath.Join(limas, "*", "sock", "docker.sock"))
 	add(mac, finch, "Finch", m.root+"/Applications/Finch/lima/data/finch/sock/finch.sock")
 	add(linux, finch, "Finch", m.root+"/run/finch.sock")
 	add(linux, podman, "Podman", filepath.Join(m.runtimeDir, "podman", "podman.sock"))
 	add(linux, systemPodman, "root's Podman", m.root+"/run/podman/podman.sock")
-	add(home && mac, podman, "Podman", inHome(".local", "share", "containers", "podman", "machine", "podman.sock"))
+	add(mac, podman, "Podman", inHome(".local", "share", "containers", "podman", "machine", "podman.sock"))
 	add(mac && m.getenv("TMPDIR") != "", podman, "Podman", filepath.Join(m.getenv("TMPDIR"), "podman", "podman-machine-default-api.sock"))
 	return places
 }

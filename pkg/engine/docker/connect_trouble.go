@@ -195,7 +195,7 @@ func (m *machine) noDaemon(tried []Candidate) error {
 // directory as people write it, and whose it is.
 func (m *machine) short(c Candidate) string {
 	address, isSocket := strings.CutPrefix(c.Address, "unix://")
-	if isSocket && m.home != "" {
+	if isSocket {
 		if rest, ok := strings.CutPrefix(address, m.home+string(filepath.Separator)); ok {
 			address = filepath.Join("~", rest)
 		}
