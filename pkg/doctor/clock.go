@@ -125,11 +125,23 @@ func cause(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return errors.New(dns.Err)
+	proxy := false
+	for {
+		op, ok := errors.AsType[*net.OpError](err)
+		if !ok {
+			break
+		}
+		proxy = proxy || op.Op == "proxyconnect"
+		err = op.Err
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Err
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		err = errors.New(dns.Err)
+	}
+	if call, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = call.Err
+	}
+	if proxy {
+		return fmt.Errorf("the proxy: %w", err)
 	}
 	return err
 }

@@ -55,6 +55,9 @@ func (m *machine) room(name, variable, dir string, enough uint64, programs bool)
 	if err != nil {
 		return warning(name, "set "+variable+" to a directory that you may write to", "%s: %v", dir, bare(err))
 	}
+	if err := writable(place); err != nil {
+		return warning(name, "make it writable, or set "+variable+" to a directory that you may write to", "%s: %v", m.tilde(place), err)
+	}
 	text := m.tilde(dir) + ": " + size(space.Free) + " free of " + size(space.Total)
 	fix := "set " + variable + " to a directory on another file system"
 	switch {

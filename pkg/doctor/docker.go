@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -124,7 +123,7 @@ type facts struct {
 	storage, backing      string // the driver, and the file system below it
 	cgroup, cgroupDriver  string
 	rootDir               string
-	here                  bool // it shares this machine's file system, as far as can be known
+	here                  bool // it runs on this machine
 	rootless, remapped    bool
 	snap, desktop         bool
 	memory, swap          bool // whether it can limit them
@@ -139,7 +138,7 @@ func factsOf(ctx context.Context, d *docker.Daemon) facts {
 		product: "Docker Engine", version: d.Info.ServerVersion, api: d.ClientVersion(),
 		system: d.Info.OSType, arch: d.Arch(),
 		storage: d.Info.Driver, cgroup: d.Info.CgroupVersion, cgroupDriver: d.Info.CgroupDriver,
-		rootDir:  d.Info.DockerRootDir,
+		rootDir: d.Info.DockerRootDir, here: d.SameMachine(),
 		rootless: d.Rootless(), remapped: d.Remapped(), snap: d.Snap(), desktop: d.Desktop(),
 		memory: d.Info.MemoryLimit, swap: d.Info.SwapLimit, cpu: d.Info.CPUCfsQuota, pids: d.Info.PidsLimit,
 	}
@@ -150,9 +149,6 @@ func factsOf(ctx context.Context, d *docker.Daemon) facts {
 		if pair[0] == "Backing Filesystem" {
 			f.backing = pair[1]
 		}
-	}
-	if host, err := os.Hostname(); err == nil && strings.HasPrefix(d.Endpoint, "unix://") {
-		f.here = host == d.Info.Name && !f.desktop
 	}
 	// Asked again, because the time has to be compared at once.
 	begin := time.Now()

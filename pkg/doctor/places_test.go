@@ -5,14 +5,17 @@ package doctor
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -154,12 +157,12 @@ func TestProxies(t *testing.T) {
 			[]finding{ok("https_proxy", "http://%s can be reached; not for localhost", there)}},
 		{"without a scheme", map[string]string{"HTTP_PROXY": there}, []finding{ok("HTTP_PROXY", "http://%s can be reached", there)}},
 		{"gone", map[string]string{"HTTPS_PROXY": "http://me:secret@" + gone},
-			[]finding{warning("HTTPS_PROXY", "unset HTTPS_PROXY, or set it to a proxy that can be reached", "http://%s cannot be reached: connect: connection refused", gone)}},
+			[]finding{warning("HTTPS_PROXY", "unset HTTPS_PROXY, or set it to a proxy that can be reached", "http://%s cannot be reached: connection refused", gone)}},
 		{"no address", map[string]string{"HTTP_PROXY": "http://me:sec ret@:x"},
 			[]finding{warning("HTTP_PROXY", "unset HTTP_PROXY, or set it to a proxy that can be reached", "it is no address such as http://proxy:3128")}},
 		{"one of two", map[string]string{"HTTPS_PROXY": "http://" + there, "HTTP_PROXY": "http://" + gone}, []finding{
 			ok("HTTPS_PROXY", "http://%s can be reached", there),
-			warning("HTTP_PROXY", "unset HTTP_PROXY, or set it to a proxy that can be reached", "http://%s cannot be reached: connect: connection refused", gone),
+			warning("HTTP_PROXY", "unset HTTP_PROXY, or set it to a proxy that can be reached", "http://%s cannot be reached: connection refused", gone),
 		}},
 	}
 	for _, test := range tests {
@@ -236,7 +239,7 @@ func TestCloudOffset(t *testing.T) {
 	// What cannot be asked is no fault.
 	silent := "https://" + silentAddress(t, "tcp", "127.0.0.1:0") + "/"
 	for _, test := range []struct{ name, address, bundle, found string }{
-		{"nobody there", "https://127.0.0.1:1/", bundle, "cannot be reached: connect: connection refused"},
+		{"nobody there", "https://127.0.0.1:1/", bundle, "cannot be reached: connection refused"},
 		{"not trusted", server.URL, "", "cannot be reached: "},
 		{"silent", silent, bundle, "gave no answer"},
 		{"no bundle", server.URL, "/no/such/file", "read the CA bundle"},
@@ -318,6 +321,34 @@ func TestRoom(t *testing.T) {
 	got := m.room("cache", "XDG_CACHE_HOME", dir, 1<<63, true)
 	if got.state != Warning || !strings.Contains(got.found, "which is little") || !strings.Contains(got.fix, "XDG_CACHE_HOME") {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestRoomNotWritable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("missing: a user other than root, who may write everywhere")
+	}
+	m := &machine{}
+	if got := m.room("cache", "XDG_CACHE_HOME", "/not-there", 0, true); got.state != Warning || !strings.Contains(got.found, "permission denied") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestCause(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{refused, "connection refused"},
+		{&url.Error{Op: "Head", URL: "x", Err: refused}, "connection refused"},
+		{&url.Error{Op: "Head", URL: "x", Err: &net.OpError{Op: "proxyconnect", Err: refused}}, "the proxy: connection refused"},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x"}}, "no such host"},
+		{errors.New("something else"), "something else"},
+	} {
+		if got := cause(test.err).Error(); got != test.want {
+			t.Errorf("%v: %s, want %s", test.err, got, test.want)
+		}
 	}
 }
 

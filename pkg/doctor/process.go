@@ -92,7 +92,7 @@ func memoryLimit(context.Context) []finding {
 	if _, err := cgroup.Create("eascmd-"+filepath.Base(dir.Path()), enough, dir.NoteGroup); err != nil {
 		return []finding{warning(name,
 			"`systemd-run --user --scope -p Delegate=yes eascmd test service.json` has one where systemd runs",
-			"by watching, which is slower than a large allocation: %v", err)}
+			"it is watched from outside, too slow for a large allocation: %v", err)}
 	}
 	return []finding{ok(name, "by a control group")}
 }

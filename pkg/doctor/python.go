@@ -34,6 +34,8 @@ type interpreter struct {
 func (i interpreter) describe(m *machine) string {
 	lacks := ""
 	switch {
+	case i.minor < oldestPython:
+		lacks = fmt.Sprintf(" (older than 3.%d)", oldestPython)
 	case !i.venv && !i.pip:
 		lacks = " (without venv and pip)"
 	case !i.venv:
@@ -115,7 +117,7 @@ func (m *machine) pythons(ctx context.Context) []finding {
 // judgePython says whether an environment can be made with an interpreter.
 func (m *machine) judgePython(name string, i interpreter, needs thing) finding {
 	if i.minor < oldestPython {
-		return warning(name, m.install(needs), "%s, older than 3.%d", i.describe(m), oldestPython)
+		return warning(name, m.install(needs), "%s", i.describe(m))
 	}
 	if !i.venv || !i.pip {
 		return warning(name, m.install(thing{what: "its venv and pip",

@@ -172,7 +172,7 @@ func TestPythons(t *testing.T) {
 		}, []finding{warning("python3", "`sudo apt-get install python3.11-venv python3-pip`", "3.11.2 /bin/python3 (without venv)")}},
 		{"too old", func(t *testing.T, m *machine) {
 			m.program(t, "/bin/python3", answers("3.6.8", "/a", true, true))
-		}, []finding{warning("python3", "`sudo apt-get install python3 python3-venv python3-pip`", "3.6.8 /bin/python3, older than 3.8")}},
+		}, []finding{warning("python3", "`sudo apt-get install python3 python3-venv python3-pip`", "3.6.8 /bin/python3 (older than 3.8)")}},
 		{"shims of pyenv for versions that are not chosen", func(t *testing.T, m *machine) {
 			m.env["PYENV_ROOT"] = m.path("/pyenv")
 			m.env["PATH"] = m.path("/pyenv/shims") + ":" + m.env["PATH"]

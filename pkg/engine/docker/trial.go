@@ -89,6 +89,10 @@ func (d *Daemon) SeesFiles(ctx context.Context, image string) (seen bool, err er
 	return seen, err
 }
 
+// SameMachine reports whether the daemon runs on this machine, as far as that
+// can be known without asking it for more than what it has said.
+func (d *Daemon) SameMachine() bool { return d.sameMachine() }
+
 // OffersGPUs reports whether the daemon says that it gives NVIDIA's GPUs to
 // containers. It may do so without saying it.
 func (d *Daemon) OffersGPUs() bool {
@@ -186,7 +190,7 @@ func (d *Daemon) try(ctx context.Context, f func(ctx context.Context, s *start) 
 	limited, cancel := d.limit(ctx, startTime)
 	defer cancel()
 	err = f(limited, s)
-	return errors.Join(err, s.remove(), dir.Close())
+	return errors.Join(err, s.remove(removeTime), dir.Close())
 }
 
 // trial is a container that runs a line of the shell as whoever runs this

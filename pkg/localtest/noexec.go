@@ -1,8 +1,7 @@
 package localtest
 
 import (
-	"golang.org/x/sys/unix"
-
+	"github.com/openeas/eascmd/internal/diskspace"
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/runplan"
 )
@@ -11,9 +10,8 @@ import (
 // executed. The loader's own words for it ("failed to map segment") name
 // neither the cause nor the place.
 func executable(p runplan.Processor) error {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(p.Entry, &stat); err != nil || stat.Flags&unix.ST_NOEXEC == 0 {
-		return nil // what cannot be known is left to the loader
+	if !diskspace.NoExec(p.Entry) {
+		return nil
 	}
 	return fault.New(fault.Missing, "%s lies on a file system that is mounted noexec: no code can be loaded from it", p.Entry).
 		WithHint("set TMPDIR to a directory on another file system, or move the processor there")
