@@ -86,7 +86,7 @@ func (s *start) createCopied(ctx context.Context, spec *spec) error {
 	if err == nil {
 		err = s.createWithVolumes(ctx, spec, volumes)
 	}
-	return errors.Join(err, helper.remove())
+	return errors.Join(err, helper.remove(removeTime))
 }
 
 // fillPath is where the container that takes the files has the i-th volume.

@@ -19,7 +19,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
+	volumetypes "github.com/docker/docker/api/types/volume"
 	"github.com/docker/go-connections/nat"
 	"golang.org/x/sync/errgroup"
 
@@ -290,7 +292,7 @@ func (s *start) createMounted(ctx context.Context, spec *spec) (seen bool, err e
 	}
 	seen, err = s.seesFiles(ctx, content, files)
 	if err != nil || !seen {
-		err = errors.Join(err, s.remove())
+		err = errors.Join(err, s.remove(removeTime))
 	}
 	if err == nil && !seen {
 		s.log("the daemon has other files than this machine; those of the service are copied to it")
@@ -385,22 +387,47 @@ func unseen(err error) bool {
 }
 
 // remove removes the container, if there is one.
-func (s *start) remove() error {
+func (s *start) remove(patience time.Duration) error {
 	if s.container == "" {
 		return nil
 	}
 	id := s.container
 	s.container = ""
-	return s.d.removeContainer(id)
+	return s.d.removeContainer(id, patience)
 }
 
-// undo removes all that was made.
-func (s *start) undo() error {
-	err := s.remove()
-	if !s.Keep {
-		err = errors.Join(err, s.d.removeVolumes(s.volumes))
+// undo removes all that was made. A daemon that takes longer than patience is
+// left with it; the next run removes it.
+func (s *start) undo(patience time.Duration) error {
+	if err := s.remove(patience); err != nil {
+		return err
 	}
-	return err
+	volumes := s.volumes
+	if s.Keep {
+		volumes = s.outdated()
+	}
+	return s.d.removeVolumes(volumes, patience)
+}
+
+// outdated lists, of a run whose copies are kept, those that nobody will use
+// again: what the processor wrote to, and copies of what has changed since.
+func (s *start) outdated() []string {
+	ctx, cancel := s.d.limit(context.Background(), askTime)
+	defer cancel()
+	list, err := s.d.VolumeList(ctx, volumetypes.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("label", labelOwner+"="+s.owner), filters.Arg("label", labelService+"="+s.plan.Name),
+	)})
+	if err != nil {
+		return nil // the next run will
+	}
+	var old []string
+	for _, v := range list.Volumes {
+		_, keep := v.Labels[labelKeep]
+		if !keep || !slices.Contains(s.volumes, v.Name) {
+			old = append(old, v.Name)
+		}
+	}
+	return old
 }
 
 // labels say what the container belongs to; see leftovers.go.

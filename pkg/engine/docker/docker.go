@@ -133,7 +133,7 @@ func (e *dockerEngine) Start(ctx context.Context, plan *runplan.Plan) (engine.Ru
 	r, err := s.start(ctx)
 	if err != nil {
 		// The caller's context may have ended, and what was made must go all the same.
-		return nil, errors.Join(err, s.undo(), dir.Close())
+		return nil, errors.Join(err, s.undo(removeTime), dir.Close())
 	}
 	return r, nil
 }

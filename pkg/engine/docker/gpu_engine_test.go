@@ -73,7 +73,7 @@ func runWith(t *testing.T, d *Daemon, r gpu.Request, script string) (how, output
 		return how, "", d.explainGPU(err, r)
 	}
 	defer func() {
-		if err := d.removeContainer(made.ID); err != nil {
+		if err := d.removeContainer(made.ID, removeTime); err != nil {
 			t.Error(err)
 		}
 	}()

@@ -83,7 +83,7 @@ func (s *start) sweep(ctx context.Context) {
 	}
 	for _, c := range containers {
 		if _, kept := c.Labels[labelKept]; !kept && !s.root.Alive(c.Labels[labelRun]) {
-			_ = s.d.removeContainer(c.ID)
+			_ = s.d.removeContainer(c.ID, removeTime)
 		}
 	}
 	volumes, err := s.d.VolumeList(limited, volumetypes.ListOptions{Filters: ours})
@@ -97,12 +97,12 @@ func (s *start) sweep(ctx context.Context) {
 			dead = append(dead, v.Name) // one that a service still has is refused
 		}
 	}
-	_ = s.d.removeVolumes(dead)
+	_ = s.d.removeVolumes(dead, removeTime)
 }
 
 // removeContainer ends and removes a container. It is no fault if it is gone.
-func (d *Daemon) removeContainer(id string) error {
-	ctx, cancel := d.limit(context.Background(), removeTime)
+func (d *Daemon) removeContainer(id string, patience time.Duration) error {
+	ctx, cancel := d.limit(context.Background(), patience)
 	defer cancel()
 	err := d.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	if err == nil || errdefs.IsNotFound(err) {
@@ -125,10 +125,10 @@ func (d *Daemon) removeContainer(id string) error {
 
 // removeVolumes removes volumes; those that are gone, or that another run has,
 // are no fault.
-func (d *Daemon) removeVolumes(names []string) error {
+func (d *Daemon) removeVolumes(names []string, patience time.Duration) error {
 	var failed error
 	for _, name := range names {
-		ctx, cancel := d.limit(context.Background(), removeTime)
+		ctx, cancel := d.limit(context.Background(), patience)
 		err := d.VolumeRemove(ctx, name, false)
 		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 			failed = errors.Join(failed, d.explain(err, "removing a volume"))
@@ -243,7 +243,7 @@ func Stop(ctx context.Context, d *Daemon, name string) (Service, error) {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return s, d.explain(err, "stopping the container")
 	}
-	if err := d.removeContainer(s.id); err != nil {
+	if err := d.removeContainer(s.id, removeTime); err != nil {
 		return s, err
 	}
 	volumes, err := d.VolumeList(stopping, volumetypes.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelRun+"="+s.run))})
@@ -254,5 +254,5 @@ func Stop(ctx context.Context, d *Daemon, name string) (Service, error) {
 	for _, v := range volumes.Volumes {
 		unused = append(unused, v.Name)
 	}
-	return s, d.removeVolumes(unused)
+	return s, d.removeVolumes(unused, removeTime)
 }

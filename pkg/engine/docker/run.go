@@ -43,6 +43,7 @@ type Run struct {
 	forward  *forwarder
 	asked    bool
 	left     bool // to itself
+	hung     bool // the daemon, when it was to end the container
 	failure  *fault.Error
 	muted    bool
 	closed   sync.Once
@@ -215,22 +216,32 @@ func asFault(err error) *fault.Error {
 	return &fault.Error{Kind: fault.KindOf(err), Text: err.Error(), Hint: fault.HintOf(err), Err: err}
 }
 
-// exitTime is how long after the end of its output a container may take to end.
-const exitTime = 15 * time.Second
+// How long a container may take to end after its output has ended, and how long
+// one of a daemon that hangs is waited for.
+const (
+	exitTime = 15 * time.Second
+	hungTime = time.Second
+)
 
 // reason waits for the end of the container and says why it ended; nil means
 // that it was asked to.
 func (r *Run) reason(readErr error) error {
 	var status int64
 	var lost error
-	timeout := time.NewTimer(exitTime)
+	r.mu.Lock()
+	wait := exitTime
+	if r.hung {
+		wait = hungTime
+	}
+	r.mu.Unlock()
+	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	select {
 	case end := <-r.exited:
 		status = end.StatusCode
 	case lost = <-r.lost:
 	case <-timeout.C:
-		lost = fmt.Errorf("the container goes on %v after its output has ended", exitTime)
+		lost = fmt.Errorf("the container goes on %v after its output has ended", wait)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -310,12 +321,14 @@ func (r *Run) ask() {
 	}
 }
 
-// signal sends a signal to the program. That it has ended is no fault, and
-// that it cannot be reached shows at its end.
+// signal has the daemon send a signal to the program, and does not wait for it:
+// a daemon may hang. That the program has ended is no fault.
 func (r *Run) signal(name string) {
-	ctx, cancel := r.start.d.limit(context.Background(), askTime)
-	defer cancel()
-	_ = r.start.d.ContainerKill(ctx, r.start.container, name)
+	go func() {
+		ctx, cancel := r.start.d.limit(context.Background(), askTime)
+		defer cancel()
+		_ = r.start.d.ContainerKill(ctx, r.start.container, name)
+	}()
 }
 
 func (r *Run) over() bool {
@@ -340,7 +353,17 @@ func (r *Run) end() {
 	case <-time.After(killAfter):
 	}
 	r.signal("SIGKILL")
-	r.stream.Close() // a daemon that hangs must not hold us
+	select {
+	case <-r.ended:
+		return
+	case <-time.After(killAfter):
+	}
+	// The daemon hangs, or cannot end the container. The end of the stream is
+	// the end of the program's lifeline.
+	r.mu.Lock()
+	r.hung = true
+	r.mu.Unlock()
+	r.stream.Close()
 	<-r.ended
 }
 
@@ -359,7 +382,13 @@ func (r *Run) Close() error {
 	r.closed.Do(func() {
 		r.ask()
 		r.end()
-		r.closeErr = errors.Join(r.start.undo(), r.start.dir.Close())
+		r.mu.Lock()
+		patience := removeTime
+		if r.hung {
+			patience = hungTime
+		}
+		r.mu.Unlock()
+		r.closeErr = errors.Join(r.start.undo(patience), r.start.dir.Close())
 	})
 	return r.closeErr
 }

@@ -103,18 +103,36 @@ type fixture struct {
 	host, processor string // the programs
 }
 
+// Plan makes a workspace with the suite's processor, for tests of one engine,
+// and the plan for it as it is at workspace. dir is where it lies here.
+func Plan(t *testing.T, workspace string) (p *runplan.Plan, dir string) {
+	t.Helper()
+	f := &fixture{Suite: Suite{Workspace: workspace, FindsHost: true}}
+	f.buildProcessor(t)
+	made := f.plan(t)
+	return made.Plan, made.dir
+}
+
 // build makes the host and the processor, or skips the suite by name of what
 // is missing.
 func (f *fixture) build(t *testing.T) {
-	compiler, err := exec.LookPath("g++")
-	if err != nil {
-		t.Skip("missing: g++")
+	f.buildProcessor(t)
+	if f.FindsHost {
+		return
 	}
+	var err error
 	if f.host, err = hosts.CPP(t.Context(), hosts.Options{}); err != nil {
 		if fault.KindOf(err) == fault.Missing {
 			t.Skipf("missing: %v", err)
 		}
 		t.Fatal(err)
+	}
+}
+
+func (f *fixture) buildProcessor(t *testing.T) {
+	compiler, err := exec.LookPath("g++")
+	if err != nil {
+		t.Skip("missing: g++")
 	}
 	dir := t.TempDir()
 	source := filepath.Join(dir, "probe.cc")

@@ -50,6 +50,12 @@ extern "C" int process(void *model, const void *input, int input_size, void **ou
 		text << file.rdbuf();
 		return answer(text.str(), 200, output, output_size);
 	}
+	if (word == "write") {
+		FILE *file = fopen(argument.c_str(), "a");
+		if (!file) return answer(strerror(errno), 403, output, output_size);
+		fclose(file);
+		return answer("written", 200, output, output_size);
+	}
 	if (word == "sleep") {
 		printf("sleeping\n");
 		fflush(stdout);
