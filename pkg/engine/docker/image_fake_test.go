@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,7 +113,8 @@ func TestBuildFailures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := imageServer(t, linuxImage, streams(message{Stream: "Step 1/2\n"}, message{Stream: tt.output}, message{Error: tt.err}), nil)
 			d.Info.HTTPProxy = tt.daemonProxy
-			env := func(name string) string { return tt.env[name] }
+			settings := dockerSettings(t, "")
+			env := func(name string) string { return cmp.Or(tt.env[name], settings(name)) }
 			_, err := d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: "base", Env: env})
 			if err == nil || fault.KindOf(err) != tt.kind || !strings.Contains(err.Error(), tt.text) || !strings.Contains(fault.HintOf(err), tt.hint) {
 				t.Fatalf("got %v (kind %d, hint %q), want kind %d, %q and %q", err, fault.KindOf(err), fault.HintOf(err), tt.kind, tt.text, tt.hint)
@@ -251,10 +253,7 @@ func TestBuildProxies(t *testing.T) {
 				t.Skip("missing: Linux, for a daemon in this machine's network")
 			}
 			p := d.buildProxies(&imageOptions{Env: func(name string) string {
-				if v := tt.env[name]; v != "" {
-					return v
-				}
-				return settings(name)
+				return cmp.Or(tt.env[name], settings(name))
 			}})
 			got := make(map[string]string)
 			for name, value := range p.args {

@@ -124,8 +124,10 @@ func (t *imageTest) derive(tag, from string, instructions ...string) string {
 	name := "eascmd-test-image-" + t.name + ":" + tag
 	text := "FROM " + from + "\nLABEL " + t.label + "\n" + strings.Join(instructions, "\n") + "\n"
 	archive := tarOf(t.T, map[string][]byte{"Dockerfile": []byte(text)})
+	proxies := t.d.buildProxies(&imageOptions{Env: os.Getenv})
 	resp, err := t.d.ImageBuild(t.Context(), bytes.NewReader(archive), build.ImageBuildOptions{
 		Version: build.BuilderV1, Tags: []string{name}, Dockerfile: "Dockerfile", Remove: true, ForceRemove: true,
+		BuildArgs: proxies.args, NetworkMode: proxies.network,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +224,7 @@ func testImageIsBuilt(it *imageTest) {
 	t.Helper()
 	base := it.derive("plain", dockertest.Base(t))
 	var said journal
-	img, err := it.d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: base, Log: said.log})
+	img, err := it.d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: base, Env: os.Getenv, Log: said.log})
 	if err != nil && strings.Contains(err.Error(), "do not reach the package sources") {
 		t.Skip("missing: Debian's packages in containers of this engine")
 	}
@@ -434,7 +436,7 @@ func TestImageOnAFullDisk(t *testing.T) {
 	base := it.derive("plain", dockertest.Base(t))
 	// What is installed does not fit into what is left.
 	engine.Exec(t, "sh", "-c", "head -c $(($(df -Pk /var/lib/docker | awk 'END {print $4}') * 1024 - 20000000)) /dev/zero >/var/lib/docker/filled")
-	_, err := it.d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: base})
+	_, err := it.d.ensureImage(t.Context(), imageOptions{Language: "cpp", Base: base, Env: os.Getenv})
 	if err != nil && strings.Contains(err.Error(), "do not reach the package sources") {
 		t.Skip("missing: Debian's packages in containers of this engine")
 	}
