@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/openeas/eascmd/internal/nvidia"
+	"github.com/openeas/eascmd/pkg/engine/gpu"
 )
 
 func TestMain(m *testing.M) {
@@ -90,6 +94,10 @@ func TestScripts(t *testing.T) {
 				return haveCompiler(), nil
 			case "root":
 				return os.Getuid() == 0, nil
+			case "nvcc":
+				return have("nvcc", "make"), nil
+			case "gpu":
+				return haveGPU(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -157,11 +165,18 @@ func processesWith(variable string) []string {
 	return found
 }
 
-func haveCompiler() bool {
-	for _, name := range []string{"g++", "make"} {
-		if _, err := exec.LookPath(name); err != nil {
-			return false
-		}
-	}
-	return runtime.GOOS == "linux"
+func haveCompiler() bool { return runtime.GOOS == "linux" && have("g++", "make") }
+
+// have reports whether programs are here.
+func have(programs ...string) bool {
+	return !slices.ContainsFunc(programs, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err != nil
+	})
 }
+
+// haveGPU reports whether a processor can use a GPU of NVIDIA's here.
+var haveGPU = sync.OnceValue(func() bool {
+	here := nvidia.Look(context.Background(), nvidia.Options{})
+	return here.LibCUDA != "" && gpu.CheckDriver(gpu.Request{All: true}, here) == nil
+})
