@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -43,7 +44,7 @@ func TestDoctorBesideWhatHangs(t *testing.T) {
 	begin := time.Now()
 	out, err := cmd.Output()
 	taken := time.Since(begin)
-	if _, failed := err.(*exec.ExitError); err != nil && !failed {
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 		t.Fatal(err)
 	}
 	// It is 5 s; the rest is for a machine that is busy.

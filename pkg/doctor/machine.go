@@ -106,7 +106,7 @@ func (m *machine) run(ctx context.Context, path string, args ...string) (string,
 	case ctx.Err() != nil:
 		return text, errSilent
 	case isExit && firstLine(text) != "":
-		return text, fmt.Errorf("%v: %s", exit, firstLine(text))
+		return text, fmt.Errorf("%w: %s", exit, firstLine(text))
 	default:
 		return text, bare(err)
 	}
