@@ -8,7 +8,8 @@
 // nvidia-container-runtime-hook is what a daemon adds to a container for a
 // device request. It keeps the configuration and gives nothing.
 //
-// What they keep is in /var/log/nvidia, the last of each kind.
+// What they keep is in /var/log/nvidia, the last of each kind. While there is a
+// file /etc/nvidia-stand-in/gives-nothing, containers get no stand-ins.
 package main
 
 import (
@@ -27,6 +28,9 @@ import (
 
 // logDir is where configurations are kept: runtime.json and hook.json.
 const logDir = "/var/log/nvidia"
+
+// givesNothing is the file that keeps containers from getting anything.
+const givesNothing = "/etc/nvidia-stand-in/gives-nothing"
 
 // smi is a stand-in for nvidia-smi beside the daemon, where there is one.
 const smi = "/opt/nvidia/nvidia-smi"
@@ -85,6 +89,9 @@ func prepare(bundle string) error {
 	config, err := keep(path, "runtime.json")
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(givesNothing); err == nil {
+		return nil
 	}
 	visible := ""
 	process, _ := config["process"].(map[string]any)
