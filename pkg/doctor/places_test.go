@@ -21,7 +21,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/openeas/eascmd/internal/diskspace"
 	"github.com/openeas/eascmd/pkg/config"
 	"github.com/openeas/eascmd/pkg/engine/docker"
 )
@@ -349,20 +348,6 @@ func TestCause(t *testing.T) {
 		if got := cause(test.err).Error(); got != test.want {
 			t.Errorf("%v: %s, want %s", test.err, got, test.want)
 		}
-	}
-}
-
-func TestRoomNoExec(t *testing.T) {
-	const mounted = "/proc" // wherever a system mounts it with care
-	if !diskspace.NoExec(mounted) {
-		t.Skip("missing: a file system that is mounted noexec")
-	}
-	m := &machine{}
-	if got := m.room("cache", "XDG_CACHE_HOME", mounted, 0, true); got.state != Warning || !strings.Contains(got.found, "noexec") {
-		t.Errorf("%+v", got)
-	}
-	if got := m.room("sockets", "XDG_RUNTIME_DIR", mounted, 0, false); got.state != OK {
-		t.Errorf("%+v", got)
 	}
 }
 
