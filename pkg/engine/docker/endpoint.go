@@ -24,8 +24,13 @@ import (
 // InstancePath is where a gateway tells which run it belongs to.
 const InstancePath = "/api/builtin/instance"
 
-// dialTime is how long an address has to answer that should be near.
-const dialTime = time.Second
+// How long an address has to answer: one that should be near, and one that leads
+// through the daemon, which has to start a program for it.
+const (
+	dialTime    = time.Second
+	directTime  = 3 * time.Second
+	throughTime = 15 * time.Second
+)
 
 // findEndpoint returns the base URL at which this machine reaches the service:
 // the published port where that answers, else the container's own address,
@@ -41,13 +46,13 @@ func (s *start) findEndpoint(ctx context.Context) (string, *forwarder, error) {
 		return "", nil, s.d.explain(err, "looking at the container's addresses")
 	}
 	for _, address := range s.published(info) {
-		if s.answers(ctx, address) {
+		if s.answers(ctx, address, directTime) {
 			return "http://" + address, nil, nil
 		}
 	}
 	var direct string
 	for _, address := range containerAddresses(info) {
-		if s.answers(ctx, address) {
+		if s.answers(ctx, address, directTime) {
 			direct = address
 			break
 		}
@@ -68,7 +73,7 @@ func (s *start) findEndpoint(ctx context.Context) (string, *forwarder, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if address := callable(f.listener.Addr().String()); s.answers(ctx, address) {
+	if address := callable(f.listener.Addr().String()); s.answers(ctx, address, throughTime) {
 		return "http://" + address, f, nil
 	}
 	f.close()
@@ -123,8 +128,7 @@ func callable(address string) string {
 }
 
 // answers reports whether this run's gateway answers at an address.
-func (s *start) answers(ctx context.Context, address string) bool {
-	const patience = 10 * time.Second // through the daemon, it may have to start a program
+func (s *start) answers(ctx context.Context, address string, patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+InstancePath, nil)
