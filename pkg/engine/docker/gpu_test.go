@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -415,5 +416,25 @@ func TestExplainGPU(t *testing.T) {
 	err := errors.New("unknown or invalid runtime name: nvidia")
 	if got := d.explainGPU(err, gpu.Request{}); got != err {
 		t.Errorf("without a request %v became %v", err, got)
+	}
+}
+
+// Every message has a section, by its heading or as one of its other forms.
+func TestGPUTroublesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/troubleshooting-docker.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## GPUs\n")
+	var named []string
+	for _, m := range regexp.MustCompile(`(?m)^### (.+)$|\*([^*]+)\*`).FindAllStringSubmatch(section, -1) {
+		if name := m[1] + m[2]; len(name) > 10 {
+			named = append(named, name)
+		}
+	}
+	for _, trouble := range gpuTroubles() {
+		if !slices.ContainsFunc(named, func(name string) bool { return strings.Contains(trouble.means, name) }) {
+			t.Errorf("no section for: %s", trouble.means)
+		}
 	}
 }
