@@ -427,7 +427,7 @@ func TestGPUTroublesAreDocumented(t *testing.T) {
 	}
 	_, section, _ := strings.Cut(string(page), "\n## GPUs\n")
 	var named []string
-	for _, m := range regexp.MustCompile(`(?m)^### (.+)$|\*([^*]+)\*`).FindAllStringSubmatch(section, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^### (.+)$|\*([a-z][^*\n]+)\*`).FindAllStringSubmatch(section, -1) {
 		if name := m[1] + m[2]; len(name) > 10 {
 			named = append(named, name)
 		}
