@@ -6,7 +6,8 @@
 # make docs     what is generated from the code in docs/
 # make picture  the picture in README.md, from a real run
 #
-# Needs Go; demo and test also need a C++ compiler.
+# Needs Go; demo and test also need a C++ compiler. Tests with containers need a
+# Docker Engine; as root on Debian, make test installs what it takes to start one.
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -55,8 +56,11 @@ dist:
 demo:
 	@sh examples/demo.sh "$(MAKE)" "$(GO)"
 
+# With a Docker Engine: the one that runs here, or one that is started for it.
 test:
-	$(GO) run ./internal/testsummary -race -timeout 20m ./...
+	@mkdir -p .cache/test
+	$(GO) build -o .cache/test/ ./internal/testsummary ./internal/dockertest/withengine
+	.cache/test/withengine .cache/test/testsummary -race -timeout 20m ./...
 
 bench: bin/eascmd
 	$(GO) run ./test/bench

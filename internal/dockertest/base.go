@@ -85,7 +85,7 @@ func EnsureBase(ctx context.Context, host string, log io.Writer) error {
 			return nil
 		}
 		fmt.Fprintf(log, "making %s with debootstrap: %v\n", BaseImage, pullErr)
-		if err := debootstrap(ctx, archive, log); err != nil {
+		if err := debootstrap(ctx, archive); err != nil {
 			return fmt.Errorf("cannot be pulled: %w; cannot be made: %w", pullErr, err)
 		}
 	}
@@ -141,7 +141,7 @@ func (c *client) importImage(ctx context.Context, archive, image string) error {
 
 // baseArchive returns where the file system of the base image is kept.
 func baseArchive() (string, error) {
-	dir, err := cacheDir()
+	dir, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
@@ -149,7 +149,7 @@ func baseArchive() (string, error) {
 }
 
 // debootstrap makes the file system of the base image and writes it to archive.
-func debootstrap(ctx context.Context, archive string, log io.Writer) error {
+func debootstrap(ctx context.Context, archive string) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("needs Linux")
 	}
@@ -166,32 +166,37 @@ func debootstrap(ctx context.Context, archive string, log io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	root := filepath.Join(dir, "root")
-	if err := command(ctx, log, program, "--variant=minbase", suite, root); err != nil {
+	if err := command(ctx, program, "--variant=minbase", suite, root); err != nil {
 		return err
 	}
-	for _, left := range []string{"var/cache/apt/archives", "var/lib/apt/lists"} {
-		if err := os.RemoveAll(filepath.Join(root, left)); err != nil {
+	// What the image of that name does not have either.
+	for _, left := range []string{
+		"var/cache/apt/*", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/locale/*", "usr/share/man/*",
+	} {
+		paths, err := filepath.Glob(filepath.Join(root, left))
+		if err != nil {
 			return err
 		}
-		if err := os.MkdirAll(filepath.Join(root, left, "partial"), 0o755); err != nil {
-			return err
+		for _, path := range paths {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
 		}
 	}
 	// Written beside its place, so that it is there whole or not at all.
 	unfinished := archive + ".new"
 	defer os.Remove(unfinished)
-	if err := command(ctx, log, "tar", "-C", root, "--numeric-owner", "--exclude=./dev/*", "-czf", unfinished, "."); err != nil {
+	if err := command(ctx, "tar", "-C", root, "--numeric-owner", "--exclude=./dev/*", "-czf", unfinished, "."); err != nil {
 		return err
 	}
 	return os.Rename(unfinished, archive)
 }
 
 // command runs a program whose last words are part of the error.
-func command(ctx context.Context, log io.Writer, name string, args ...string) error {
+func command(ctx context.Context, name string, args ...string) error {
 	var said tail
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdout = io.MultiWriter(log, &said)
-	cmd.Stderr = cmd.Stdout
+	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
@@ -207,16 +212,14 @@ type tail struct{ text []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.text = append(t.text, p...)
-	if over := len(t.text) - 500; over > 0 {
-		t.text = t.text[over:]
-	}
+	t.text = t.text[max(0, len(t.text)-500):]
 	return len(p), nil
 }
 
 func (t *tail) String() string { return strings.TrimSpace(string(t.text)) }
 
-// cacheDir returns the directory that keeps what is slow to make.
-func cacheDir() (string, error) {
+// CacheDir returns the directory that keeps what is slow to make.
+func CacheDir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -228,7 +231,7 @@ func cacheDir() (string, error) {
 // lock takes one of the locks that test programs share, and returns what gives
 // it back. The kernel gives it back too, where the program is killed.
 func lock(ctx context.Context, name string) (unlock func(), err error) {
-	dir, err := cacheDir()
+	dir, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ func Find(ctx context.Context) (string, error) {
 			continue
 		}
 		// It was asked for, so no other will do.
-		if err := answers(ctx, host); err != nil {
+		if err := Answers(ctx, host); err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 		return host, nil
@@ -73,7 +73,7 @@ func Find(ctx context.Context) (string, error) {
 	var errs []error
 	for _, path := range sockets() {
 		host := "unix://" + path
-		err := answers(ctx, host)
+		err := Answers(ctx, host)
 		if err == nil {
 			return host, nil
 		}
@@ -104,8 +104,8 @@ func sockets() []string {
 	return there
 }
 
-// answers asks a daemon whether it runs Linux containers.
-func answers(ctx context.Context, host string) error {
+// Answers asks a daemon whether it runs Linux containers.
+func Answers(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	c, err := newClient(host)

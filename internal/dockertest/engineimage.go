@@ -25,7 +25,7 @@ const engineFile = `FROM ` + BaseImage + `
 RUN rm -rf /etc/apt/sources.list.d/* \
  && echo 'deb http://deb.debian.org/debian %s main' >/etc/apt/sources.list \
  && apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io iptables \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io iproute2 iptables \
  && rm -rf /var/lib/apt/lists/*
 LABEL eascmd-test=engine
 `

@@ -58,6 +58,7 @@ const (
 	endTime    = time.Minute      // to end it and remove what it had
 	actionTime = 20 * time.Second // of a single call that only asks or tells
 	copyTime   = 3 * time.Minute  // to copy an image
+	execTime   = 3 * time.Minute  // of a program beside the daemon
 )
 
 // Engine is a Docker Engine of a test's own. It has mount, network and process
@@ -370,7 +371,7 @@ func (e *Engine) signal(t testing.TB, name string) {
 // fails where the program does.
 func (e *Engine) Exec(t testing.TB, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), actionTime)
+	ctx, cancel := context.WithTimeout(t.Context(), execTime)
 	defer cancel()
 	out, err := e.outer.exec(ctx, e.container, args)
 	if err != nil {

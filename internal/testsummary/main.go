@@ -17,10 +17,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, ".", os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "testsummary:", err)
