@@ -59,6 +59,7 @@ type start struct {
 	owner string
 	dir   *rundir.Dir
 
+	gpus      *gpuAccess
 	image     image
 	program   string
 	instance  string   // what the gateway proves with that it is this run's
@@ -71,6 +72,10 @@ type start struct {
 func (s *start) start(ctx context.Context) (*Run, error) {
 	s.sweep(ctx)
 	var err error
+	// Before an image is built for nothing.
+	if s.gpus, err = s.d.gpuAccess(ctx, s.GPUs); err != nil {
+		return nil, err
+	}
 	s.image, err = s.d.ensureImage(ctx, imageOptions{
 		Language: s.plan.Language, Image: s.Image, Base: s.Base, CABundle: s.CABundle,
 		Env: os.Getenv, Log: s.log, Progress: s.progress,
@@ -176,7 +181,8 @@ func (s *start) spec(ctx context.Context) (*spec, error) {
 		host.UsernsMode = "host"
 	}
 	s.limit(&host.Resources)
-	if _, err := s.d.requestGPUs(ctx, s.GPUs, config, host); err != nil {
+	s.gpus.apply(config, host)
+	if err := s.d.addCUDA(ctx, s.GPUs, config, host); err != nil {
 		return nil, err
 	}
 	return &spec{config: config, host: host, name: s.containerName()}, nil

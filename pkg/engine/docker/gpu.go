@@ -32,27 +32,50 @@ const cudaPath = "/usr/local/cuda"
 // nvidiaRuntime is the name under which the toolkit registers its runtime.
 const nvidiaRuntime = "nvidia"
 
-// requestGPUs adds to a container that is to be created what gives it the GPUs
-// that r asks for, and the CUDA directory, and returns the way that was taken.
-// Where it can be known that they cannot be had, the error names the one thing
-// that is missing on the daemon's machine.
-func (d *Daemon) requestGPUs(ctx context.Context, r gpu.Request, c *container.Config, h *container.HostConfig) (how string, err error) {
+// gpuAccess is what gives a container its GPUs.
+type gpuAccess struct {
+	how      string // the way that was taken
+	env      []string
+	groups   []string // of the container's user
+	runtime  string
+	requests []container.DeviceRequest
+}
+
+// apply adds it to a container that is to be created.
+func (a *gpuAccess) apply(c *container.Config, h *container.HostConfig) {
+	c.Env = append(c.Env, a.env...)
+	h.GroupAdd = append(h.GroupAdd, a.groups...)
+	h.DeviceRequests = append(h.DeviceRequests, a.requests...)
+	if a.runtime != "" {
+		h.Runtime = a.runtime
+	}
+}
+
+// gpuAccess finds out how a container gets the GPUs that r asks for. Where it
+// can be known that they cannot be had, the error names the one thing that is
+// missing on the daemon's machine.
+func (d *Daemon) gpuAccess(ctx context.Context, r gpu.Request) (*gpuAccess, error) {
 	var m *nvidia.Machine
 	if r.Wanted() && d.sameMachine() {
 		here := nvidia.Look(ctx, nvidia.Options{})
 		m = &here
 	}
-	if how, err = d.addGPUs(r, m, c, h); err != nil {
-		return "", err
-	}
-	if err = d.addCUDA(ctx, r, c, h); err != nil {
-		return "", err
-	}
-	return how, nil
+	return d.chooseAccess(r, m)
 }
 
-// addGPUs adds the GPUs. m is the daemon's machine, nil where it cannot be
-// looked at.
+// requestGPUs adds to a container that is to be created what gives it the GPUs
+// that r asks for, and the CUDA directory, and returns the way that was taken.
+func (d *Daemon) requestGPUs(ctx context.Context, r gpu.Request, c *container.Config, h *container.HostConfig) (how string, err error) {
+	access, err := d.gpuAccess(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	access.apply(c, h)
+	return access.how, d.addCUDA(ctx, r, c, h)
+}
+
+// chooseAccess chooses the way. m is the daemon's machine, nil where it cannot
+// be looked at.
 //
 // The ways, the surest first:
 //
@@ -64,49 +87,49 @@ func (d *Daemon) requestGPUs(ctx context.Context, r gpu.Request, c *container.Co
 //   - A device request, as `--gpus` makes it: it works where the daemon found the
 //     toolkit's hook when it started, which it does not tell. So it is what is
 //     left, and the answer to it is explained by explainGPU.
-func (d *Daemon) addGPUs(r gpu.Request, m *nvidia.Machine, c *container.Config, h *container.HostConfig) (string, error) {
+func (d *Daemon) chooseAccess(r gpu.Request, m *nvidia.Machine) (*gpuAccess, error) {
 	if r.None {
 		// An image may ask for all GPUs by itself where the nvidia runtime is the
 		// daemon's default.
-		c.Env = append(c.Env, "NVIDIA_VISIBLE_DEVICES=void", "CUDA_VISIBLE_DEVICES=-1")
-		return gpuNone, nil
+		return &gpuAccess{how: gpuNone, env: []string{"NVIDIA_VISIBLE_DEVICES=void", "CUDA_VISIBLE_DEVICES=-1"}}, nil
 	}
+	a := new(gpuAccess)
 	if !r.Wanted() {
-		return "", nil
+		return a, nil
 	}
 	if m != nil {
 		if err := gpu.CheckDriver(r, *m); err != nil {
-			return "", err
+			return nil, err
 		}
 		if !d.Rootless() {
-			h.GroupAdd = append(h.GroupAdd, deviceGroups(m.Devices)...)
+			a.groups = deviceGroups(m.Devices)
 		}
 	}
 	known, hasCDI := d.cdiDevices(m)
 	switch {
 	case hasCDI:
-		return gpuCDI, d.addCDI(r, known, c, h)
+		return a, d.addCDI(r, known, a)
 	case d.Podman():
-		return "", d.missingGPU(r, "Podman gives a container GPUs by CDI, and there is no CDI specification of NVIDIA's").
+		return nil, d.missingGPU(r, "Podman gives a container GPUs by CDI, and there is no CDI specification of NVIDIA's").
 			WithHint("%s%s; %s", d.there(), generateCDI, gpu.WayOut)
 	}
 	if m != nil {
 		if err := d.checkToolkit(r, m.Toolkit); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	c.Env = append(c.Env, "NVIDIA_DRIVER_CAPABILITIES=compute,utility")
+	a.env = []string{"NVIDIA_DRIVER_CAPABILITIES=compute,utility"}
 	if _, registered := d.Info.Runtimes[nvidiaRuntime]; registered {
-		h.Runtime = nvidiaRuntime
-		c.Env = append(c.Env, "NVIDIA_VISIBLE_DEVICES="+strings.Join(visible(r), ","))
-		return gpuRuntime, nil
+		a.how, a.runtime = gpuRuntime, nvidiaRuntime
+		a.env = append(a.env, "NVIDIA_VISIBLE_DEVICES="+strings.Join(visible(r), ","))
+		return a, nil
 	}
 	request := container.DeviceRequest{Capabilities: [][]string{{"gpu"}}, DeviceIDs: r.IDs, Count: r.Count}
 	if r.All {
 		request.Count = -1
 	}
-	h.DeviceRequests = append(h.DeviceRequests, request)
-	return gpuRequest, nil
+	a.how, a.requests = gpuRequest, []container.DeviceRequest{request}
+	return a, nil
 }
 
 // visible lists the GPUs asked for in the words of NVIDIA_VISIBLE_DEVICES.
@@ -149,7 +172,7 @@ func (d *Daemon) cdiDevices(m *nvidia.Machine) (known []string, ok bool) {
 }
 
 // addCDI requests CDI devices.
-func (d *Daemon) addCDI(r gpu.Request, known []string, c *container.Config, h *container.HostConfig) error {
+func (d *Daemon) addCDI(r gpu.Request, known []string, a *gpuAccess) error {
 	var names []string
 	for _, id := range visible(r) {
 		names = append(names, nvidia.CDIKind+"="+id)
@@ -163,13 +186,13 @@ func (d *Daemon) addCDI(r gpu.Request, known []string, c *container.Config, h *c
 	case !lacks(all) && len(known) == 1:
 		// Windows shows its GPUs to Linux as one; CUDA tells them apart.
 		names = []string{all}
-		c.Env = append(c.Env, "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES="+strings.Join(visible(r), ","))
+		a.env = []string{"CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=" + strings.Join(visible(r), ",")}
 	default:
 		missing := slices.DeleteFunc(names, func(name string) bool { return !lacks(name) })
 		return d.missingGPU(r, "the daemon has no CDI device %s; it has %s", strings.Join(missing, " and "), strings.Join(known, ", ")).
 			WithHint("ask for one of those with %s, or, where the machine has more GPUs: %s%s", gpu.Flag, d.there(), generateCDI)
 	}
-	h.DeviceRequests = append(h.DeviceRequests, container.DeviceRequest{Driver: "cdi", DeviceIDs: names})
+	a.how, a.requests = gpuCDI, []container.DeviceRequest{{Driver: "cdi", DeviceIDs: names}}
 	return nil
 }
 

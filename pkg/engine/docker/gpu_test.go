@@ -310,8 +310,7 @@ func TestGPUPreflight(t *testing.T) {
 				r.All = true
 			}
 			r.Why = "--gpus"
-			host := new(container.HostConfig)
-			_, err := d.addGPUs(r, m, new(container.Config), host)
+			_, err := d.chooseAccess(r, m)
 			if err == nil || err.Error() != tt.says {
 				t.Fatalf("error: %v\nwant:  %s", err, tt.says)
 			}
@@ -350,9 +349,9 @@ func TestGPUWays(t *testing.T) {
 			if tt.change != nil {
 				tt.change(m)
 			}
-			how, err := d.addGPUs(gpu.Request{Count: 1, Why: "metadata.gpu"}, m, new(container.Config), new(container.HostConfig))
-			if err != nil || how != tt.want {
-				t.Errorf("by %q (%v), want %q", how, err, tt.want)
+			access, err := d.chooseAccess(gpu.Request{Count: 1, Why: "metadata.gpu"}, m)
+			if err != nil || access.how != tt.want {
+				t.Errorf("by %+v (%v), want %q", access, err, tt.want)
 			}
 		})
 	}
