@@ -80,7 +80,7 @@ func EnsureBase(ctx context.Context, host string, log io.Writer) error {
 	}
 	if _, err := os.Stat(archive); err != nil {
 		fmt.Fprintf(log, "pulling %s\n", BaseImage)
-		pullErr := c.pull(ctx, BaseImage)
+		pullErr := c.pull(ctx, BaseImage, pullStart)
 		if pullErr == nil {
 			return nil
 		}
@@ -100,11 +100,12 @@ func (c *client) haveImage(ctx context.Context, name string) (bool, error) {
 	return err == nil, err
 }
 
-// pull pulls an image. A registry that does not answer is given up on soon.
-func (c *client) pull(ctx context.Context, image string) error {
+// pull pulls an image. A registry that has not answered within a time is given
+// up on.
+func (c *client) pull(ctx context.Context, image string, within time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stalled := time.AfterFunc(pullStart, func() { cancel(errors.New("no registry answers")) })
+	stalled := time.AfterFunc(within, func() { cancel(errors.New("no registry answers")) })
 	defer stalled.Stop()
 	name, tag, _ := strings.Cut(image, ":")
 	err := func() error {

@@ -3,6 +3,7 @@ package dockertest
 import (
 	"debug/elf"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -35,6 +36,9 @@ func TestProgramRunsInContainer(t *testing.T) {
 	out, err := c.run(t, map[string]any{
 		"Mounts": []any{map[string]any{"Type": "bind", "Source": path, "Target": "/eascmd", "ReadOnly": true}},
 	}, "/eascmd", "version")
+	if err != nil && strings.Contains(err.Error(), "source path does not exist") {
+		t.Skip("missing: an engine that sees this machine's directories")
+	}
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
