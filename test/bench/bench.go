@@ -32,12 +32,13 @@ type bench struct {
 type figures struct {
 	Date         time.Time      `json:"date"`
 	Machine      machine        `json:"machine"`
-	Missing      []string       `json:"missing,omitempty"` // peers
+	Missing      []string       `json:"missing,omitempty"` // peers, or what a measurement needs
 	ProgramBytes int64          `json:"programBytes"`
 	Throughput   *throughput    `json:"throughput,omitempty"`
 	Latency      *latency       `json:"latency,omitempty"`
 	Instructions *instructions  `json:"instructions,omitempty"`
 	Starts       *starts        `json:"starts,omitempty"`
+	InContainer  *inContainer   `json:"inContainer,omitempty"`
 	Memory       *memoryFigures `json:"memory,omitempty"`
 }
 
@@ -70,7 +71,7 @@ func (b *bench) run(ctx context.Context) error {
 			b.figures.Missing = append(b.figures.Missing, p.program)
 		}
 	}
-	measurements := []func(context.Context) error{b.measureStarts, b.measureServed}
+	measurements := []func(context.Context) error{b.measureStarts, b.measureInContainer, b.measureServed}
 	if b.has("valgrind") {
 		measurements = append(measurements, b.measureInstructions)
 	}

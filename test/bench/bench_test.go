@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/openeas/eascmd/internal/dockertest"
 )
 
 func TestUsage(t *testing.T) {
@@ -44,6 +46,15 @@ func TestBench(t *testing.T) {
 			t.Skipf("needs %s", program)
 		}
 	}
+	host, err := dockertest.Find(t.Context())
+	if err == nil {
+		t.Setenv("DOCKER_HOST", host)
+		err = dockertest.EnsureBase(t.Context(), host, t.Output())
+	}
+	if err != nil {
+		t.Logf("without containers: %v", err)
+	}
+	containers := err == nil
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	figuresFile := filepath.Join(t.TempDir(), "figures.json")
@@ -68,6 +79,9 @@ func TestBench(t *testing.T) {
 	}
 	if th := f.Throughput; th != nil && (len(th.Five) != 1 || th.Five[0].RequestsPerSecond <= 0 || th.Five[0].CPUMicroseconds <= 0) {
 		t.Errorf("throughput: %+v", *th)
+	}
+	if c := f.InContainer; containers && (c == nil || len(c.FirstAnswer) != 1 || c.FirstAnswer[0] <= 0 || c.DockerRun[0] <= 0) {
+		t.Errorf("in a container: %+v\n%s", c, talk.String())
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*", "*"))
 	if err != nil {

@@ -2,7 +2,8 @@
 
 // Command bench measures eascmd against its goals and its peers, all in one
 // run: throughput, latency at half load, instructions of a request, the first
-// answer, size and memory. docs/performance.md tells how and what it found.
+// answer on both engines, size and memory. docs/performance.md tells how and what
+// it found.
 //
 //	go run ./test/bench [--markdown] [--json FILE]
 //

@@ -21,11 +21,12 @@ type row struct {
 
 // The goals.
 const (
-	throughputGoal  = 0.5  // of nginx
-	latencyGoal     = 1.0  // ms more than nginx
-	firstAnswerGoal = 60.0 // ms
-	helpGoal        = 20.0 // ms
-	sizeGoal        = 30e6 // bytes
+	throughputGoal  = 0.5   // of nginx
+	latencyGoal     = 1.0   // ms more than nginx
+	firstAnswerGoal = 60.0  // ms
+	helpGoal        = 20.0  // ms
+	containerGoal   = 300.0 // ms more than docker run
+	sizeGoal        = 30e6  // bytes
 )
 
 const noGoal = "–"
@@ -45,7 +46,7 @@ func (f *figures) missing(needs ...string) string {
 }
 
 func (f *figures) rows() []row {
-	return slices.Concat(f.throughputRows(), f.instructionRows(), f.latencyRows(), f.startRows(), f.memoryRows())
+	return slices.Concat(f.throughputRows(), f.instructionRows(), f.latencyRows(), f.startRows(), f.containerRows(), f.memoryRows())
 }
 
 func (f *figures) throughputRows() []row {
@@ -142,6 +143,41 @@ func (f *figures) startRows() []row {
 	help.measured, help.peer = ms(median(s.Help)), peer
 	help.verdict = judge(median(s.Help) <= helpGoal)
 	return []row{answer, help, size}
+}
+
+func (f *figures) containerRows() []row {
+	answer := row{what: "first answer, Docker engine, C++", goal: fmt.Sprintf("≤ docker run + %.0f ms", containerGoal)}
+	published := row{what: "C++ echo in a container, published port", goal: noGoal}
+	address := row{what: "C++ echo in a container, its own address", goal: noGoal}
+	c := f.InContainer
+	if c == nil {
+		answer.measured = f.missing(dockerEngine, serviceImage)
+		published.measured = f.missing(dockerEngine, serviceImage, "wrk")
+		address.measured = published.measured
+		return []row{answer, published, address}
+	}
+	if len(c.FirstAnswer) == 0 {
+		answer.measured = f.missing()
+	} else {
+		ours, peer := median(c.FirstAnswer), median(c.DockerRun)
+		answer.measured, answer.peer = ms(ours), "docker run of an empty program: "+ms(peer)
+		answer.ratio = fmt.Sprintf("%+.2f ms", ours-peer)
+		answer.verdict = judgeDifference(c.FirstAnswer, c.DockerRun, containerGoal)
+	}
+	process := column(c.Process, perSecond)
+	for _, r := range []struct {
+		row   *row
+		turns []turn
+	}{{&published, c.Published}, {&address, c.Address}} {
+		if len(r.turns) == 0 {
+			r.row.measured = f.missing("wrk")
+			continue
+		}
+		speed := column(r.turns, perSecond)
+		r.row.measured, r.row.peer = count(median(speed))+" req/s", "process engine: "+count(median(process))
+		r.row.ratio = times(median(ratios(speed, process)))
+	}
+	return []row{answer, published, address}
 }
 
 func (f *figures) memoryRows() []row {

@@ -31,6 +31,10 @@ func measured() *figures {
 		Latency:      &latency{RequestsPerSecond: 15000, Eascmd: runs(0.3, 1.5), Nginx: runs(0.1, 1)},
 		Instructions: &instructions{Requests: 10, Gateway: 20000, Host: 800, Nginx: 8000},
 		Starts:       &starts{FirstAnswer: []float64{70}, WholeTest: []float64{90}, Help: []float64{7}, Empty: []float64{1}},
+		InContainer: &inContainer{
+			FirstAnswer: []float64{400, 420, 440}, DockerRun: []float64{300, 310, 320},
+			Process: turns(30000, 0), Published: turns(15000, 0), Address: turns(27000, 0),
+		},
 		Memory: &memoryFigures{
 			Rest: resident{17e6, 2e6}, Loaded: resident{22e6, 2.5e6},
 			NginxRest: resident{Front: 16e6}, NginxAfter: resident{Front: 16.5e6},
@@ -54,6 +58,9 @@ func TestRows(t *testing.T) {
 		{"first answer, process engine, C++", "≤ 60 ms", "70.00 ms", "an empty C program: 1.00 ms", "", "not met"},
 		{"`eascmd --help`", "≤ 20 ms", "7.00 ms", "an empty C program: 1.00 ms", "", "met"},
 		{"program size", "≤ 30 MB", "20.2 MB", "", "", "met"},
+		{"first answer, Docker engine, C++", "≤ docker run + 300 ms", "420.00 ms", "docker run of an empty program: 310.00 ms", "+110.00 ms", "met"},
+		{"C++ echo in a container, published port", "–", "15,000 req/s", "process engine: 30,000", "0.50 ×", ""},
+		{"C++ echo in a container, its own address", "–", "27,000 req/s", "process engine: 30,000", "0.90 ×", ""},
 		{"memory of gateway + host, at rest", "–", "17.0 MB + 2.0 MB", "nginx: 16.0 MB", "", ""},
 		{"memory of gateway + host, after the load", "–", "22.0 MB + 2.5 MB", "nginx: 16.5 MB", "", ""},
 	}
@@ -67,6 +74,7 @@ func TestRowsWithoutPeers(t *testing.T) {
 	f := measured()
 	f.Missing = []string{"nginx", "wrk", "valgrind"}
 	f.Throughput, f.Latency, f.Instructions, f.Memory = nil, nil, nil, nil
+	f.InContainer.Process, f.InContainer.Published, f.InContainer.Address = nil, nil, nil
 	needs := map[string]string{
 		"C++ echo":     "needs wrk",
 		"requests per": "needs wrk",
@@ -96,6 +104,33 @@ func TestRowsWithoutNginx(t *testing.T) {
 	}
 	if r := rows[3]; r.measured != "20,000" || r.peer != "" || r.ratio != "" {
 		t.Errorf("instructions alone: %q", r.cells())
+	}
+}
+
+func TestRowsWithoutDocker(t *testing.T) {
+	for _, tt := range []struct {
+		missing []string
+		start   []float64 // measured before throughput
+		want    []string
+	}{
+		{[]string{dockerEngine}, nil, []string{"needs a Docker Engine on this machine", "needs a Docker Engine on this machine", "needs a Docker Engine on this machine"}},
+		{[]string{"wrk", serviceImage}, nil, []string{"needs the image that services run in", "needs the image that services run in and wrk", "needs the image that services run in and wrk"}},
+		{[]string{"wrk"}, []float64{400}, []string{"", "needs wrk", "needs wrk"}},
+		{nil, nil, []string{"it failed", "it failed", "it failed"}},
+	} {
+		f := measured()
+		f.Missing, f.InContainer = tt.missing, nil
+		if tt.start != nil {
+			f.InContainer = &inContainer{FirstAnswer: tt.start, DockerRun: tt.start}
+		}
+		for i, r := range f.containerRows() {
+			if tt.want[i] == "" {
+				continue
+			}
+			if r.measured != "not measured: "+tt.want[i] || r.verdict != "" {
+				t.Errorf("without %v: %q, want that it %s", tt.missing, r.cells(), tt.want[i])
+			}
+		}
 	}
 }
 

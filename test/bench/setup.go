@@ -134,7 +134,11 @@ func (b *bench) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = output(ctx, b.path("testdata"), nil, cc, "-O2", "-o", "empty", "empty.c")
+	if _, err = output(ctx, b.path("testdata"), nil, cc, "-O2", "-o", "empty", "empty.c"); err != nil {
+		return err
+	}
+	// For containers, whose image need not have this machine's C library.
+	_, err = output(ctx, b.path("testdata"), nil, cc, "-O2", "-static", "-o", "empty-static", "empty.c")
 	return err
 }
 

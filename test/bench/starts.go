@@ -54,8 +54,13 @@ func (b *bench) measureStarts(ctx context.Context) error {
 // timed runs a program and returns the times from its start until it had
 // printed what is wanted, and until it had ended.
 func (b *bench) timed(ctx context.Context, want string, argv ...string) (printed, ended time.Duration, err error) {
+	return b.timedIn(ctx, b.environment(), want, argv...)
+}
+
+// timedIn is timed with an environment.
+func (b *bench) timedIn(ctx context.Context, env []string, want string, argv ...string) (printed, ended time.Duration, err error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = b.dir, b.environment()
+	cmd.Dir, cmd.Env = b.dir, env
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = endTime
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}

@@ -1,0 +1,302 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/openeas/eascmd/pkg/engine/docker"
+)
+
+// inContainer is what was measured of the Docker engine.
+type inContainer struct {
+	FirstAnswer []float64 `json:"firstAnswer"` // ms until the answer is on standard output
+	DockerRun   []float64 `json:"dockerRun"`   // ms until a container of an empty program has ended
+
+	// The same processor on both engines: in a process, and in a container by the
+	// port that it publishes and by its own address.
+	Process   []turn `json:"process,omitempty"`
+	Published []turn `json:"published,omitempty"`
+	Address   []turn `json:"address,omitempty"`
+}
+
+// dockerEngine is what is missing where there is none, or one elsewhere, which
+// would be measured together with the network to it.
+const dockerEngine = "a Docker Engine on this machine"
+
+// serviceImage is missing where it is to be built first, and cannot be.
+const serviceImage = "the image that services run in"
+
+// engineTime is for a call to the engine. It is only reached when it hangs.
+const engineTime = time.Minute
+
+// measureInContainer measures the Docker engine, if there is one.
+func (b *bench) measureInContainer(ctx context.Context) (err error) {
+	d, err := docker.Connect(ctx, docker.ConnectOptions{})
+	if err == nil && !d.SameMachine() {
+		d.Close()
+		err = fmt.Errorf("the one at %s is elsewhere", d.Endpoint)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b.lack(dockerEngine, err)
+		return nil
+	}
+	defer d.Close()
+	b.figures.Machine.Versions["docker"] = d.Info.ServerVersion
+	// The image is built or pulled for neither side.
+	c := &containers{bench: b, Daemon: d}
+	if _, err := output(ctx, b.dir, c.environment(), c.testCommand("--data", firstBody)...); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b.lack(serviceImage, err)
+		return nil
+	}
+	image, err := d.ImageState(ctx, "")
+	if err != nil {
+		return err
+	}
+	c.image = image.Built
+	b.figures.InContainer = new(inContainer)
+	if err := c.measureStarts(ctx); err != nil {
+		return err
+	}
+	if !b.has("wrk") {
+		return nil
+	}
+	return c.measureThroughput(ctx)
+}
+
+// lack notes that something is missing, and says why.
+func (b *bench) lack(what string, why error) {
+	b.say("missing: %s: %v", what, why)
+	b.figures.Missing = append(b.figures.Missing, what)
+}
+
+// containers measures one daemon.
+type containers struct {
+	*bench
+	*docker.Daemon
+	image string
+}
+
+// environment leads to the daemon, which somebody's settings may have chosen.
+func (c *containers) environment() []string {
+	return c.bench.environment("DOCKER_HOST="+c.Endpoint, "EASCMD_TEST_ENGINE=docker")
+}
+
+func (c *containers) measureStarts(ctx context.Context) error {
+	c.say("first answer in a container, %d times", c.repeats)
+	f := c.figures.InContainer
+	for range c.repeats {
+		answer, _, err := c.timedIn(ctx, c.environment(), firstBody, c.testCommand("--data", firstBody)...)
+		if err != nil {
+			return err
+		}
+		empty, err := c.runEmpty(ctx)
+		if err != nil {
+			return err
+		}
+		f.FirstAnswer = append(f.FirstAnswer, milliseconds(answer))
+		f.DockerRun = append(f.DockerRun, milliseconds(empty))
+	}
+	return nil
+}
+
+// runEmpty does what `docker run --rm` does with a program that does nothing and
+// is mounted into the image that services run in, and returns the time until the
+// program has ended.
+func (c *containers) runEmpty(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
+	begin := time.Now()
+	var made struct{ ID string }
+	err := c.call(ctx, http.MethodPost, "/containers/create", map[string]any{
+		"Image": c.image, "Entrypoint": []string{"/empty"},
+		"HostConfig": map[string]any{
+			"AutoRemove": true,
+			"Mounts": []map[string]any{{
+				"Type": "bind", "Source": c.path("testdata", "empty-static"), "Target": "/empty", "ReadOnly": true,
+			}},
+		},
+	}, &made)
+	if err != nil {
+		return 0, err
+	}
+	// Asked before it starts, so that no end is missed.
+	ended, err := c.request(ctx, http.MethodPost, "/containers/"+made.ID+"/wait?condition=next-exit", nil)
+	if err != nil {
+		return 0, errors.Join(err, c.call(ctx, http.MethodDelete, "/containers/"+made.ID, nil, nil))
+	}
+	defer ended.Body.Close()
+	removed, err := c.request(ctx, http.MethodPost, "/containers/"+made.ID+"/wait?condition=removed", nil)
+	if err != nil {
+		return 0, errors.Join(err, c.call(ctx, http.MethodDelete, "/containers/"+made.ID, nil, nil))
+	}
+	defer removed.Body.Close()
+	if err := c.call(ctx, http.MethodPost, "/containers/"+made.ID+"/start", nil, nil); err != nil {
+		return 0, errors.Join(err, c.call(ctx, http.MethodDelete, "/containers/"+made.ID, nil, nil))
+	}
+	var result struct{ StatusCode int }
+	err = json.NewDecoder(ended.Body).Decode(&result)
+	took := time.Since(begin)
+	if err == nil && result.StatusCode != 0 {
+		err = fmt.Errorf("the empty program ended with status %d", result.StatusCode)
+	}
+	_, removeErr := io.Copy(io.Discard, removed.Body) // what comes next is not to be disturbed
+	return took, errors.Join(err, removeErr)
+}
+
+// request makes a request to the engine's API.
+func (c *containers) request(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://docker/v"+c.ClientVersion()+path, bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.HTTPClient().Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		defer resp.Body.Close()
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(said))
+	}
+	return resp, nil
+}
+
+// call makes a request and decodes the answer where somebody wants it.
+func (c *containers) call(ctx context.Context, method, path string, body, answer any) error {
+	resp, err := c.request(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if answer == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
+// measureThroughput compares a service in a container with one in a process,
+// both as `eascmd test` starts them.
+func (c *containers) measureThroughput(ctx context.Context) (err error) {
+	end := func(s *server) { err = errors.Join(err, s.end()) }
+	process, _, err := c.test(ctx, "in-process", "EASCMD_TEST_ENGINE=process")
+	if err != nil {
+		return err
+	}
+	defer end(process)
+	published, name, err := c.test(ctx, "in-container", "EASCMD_TEST_ENGINE=docker", "DOCKER_HOST="+c.Endpoint)
+	if err != nil {
+		return err
+	}
+	defer end(published)
+	direct := *published
+	if direct.address, err = c.addressOf(ctx, name); err != nil {
+		return err
+	}
+	if err := direct.check(ctx); err != nil {
+		return err
+	}
+	f := c.figures.InContainer
+	entries := []struct {
+		server *server
+		turns  *[]turn
+	}{{process, &f.Process}, {published, &f.Published}, {&direct, &f.Address}}
+	for _, e := range entries {
+		if _, err := c.wrk(ctx, e.server, time.Second); err != nil {
+			return err
+		}
+	}
+	for round := range c.rounds {
+		c.say("throughput of a container: round %d of %d", round+1, c.rounds)
+		for i := range entries {
+			e := entries[(round+i)%len(entries)]
+			result, err := c.wrk(ctx, e.server, c.duration)
+			if err != nil {
+				return err
+			}
+			*e.turns = append(*e.turns, turn{RequestsPerSecond: float64(result.Requests) / result.seconds()})
+		}
+	}
+	return nil
+}
+
+// test starts a service with `eascmd test`, waits until it is ready, and returns
+// it and the name of its container, if it is in one.
+func (c *containers) test(ctx context.Context, name string, env ...string) (s *server, container string, err error) {
+	description := c.path("testdata", "unlimited.json")
+	out, w, err := os.Pipe()
+	if err != nil {
+		return nil, "", err
+	}
+	defer out.Close() // nothing comes after the result
+	child, err := start(ctx, c.path(name+".log"), c.bench.environment(env...), w, c.eascmd, "test", description, "-o", "json")
+	w.Close()
+	if err != nil {
+		return nil, "", err
+	}
+	s = &server{name: name, child: child, signal: syscall.SIGTERM}
+	var ready struct{ Endpoint, Container string }
+	decoded := make(chan error, 1)
+	go func() { decoded <- json.NewDecoder(out).Decode(&ready) }()
+	select {
+	case err = <-decoded:
+	case <-child.done:
+		return nil, "", fmt.Errorf("%s: %w", name, child.died())
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-time.After(readyTime):
+		err = fmt.Errorf("not ready after %v", readyTime)
+	}
+	if err == nil {
+		s.address = strings.TrimSuffix(strings.TrimPrefix(ready.Endpoint, "http://"), requestPath)
+		err = s.check(ctx)
+	}
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("%s: %w", name, err), s.end())
+	}
+	return s, ready.Container, nil
+}
+
+// addressOf is where a container's gateway listens, without the port that is
+// published.
+func (c *containers) addressOf(ctx context.Context, container string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
+	var info struct {
+		NetworkSettings struct {
+			Networks map[string]struct{ IPAddress string }
+		}
+	}
+	if err := c.call(ctx, http.MethodGet, "/containers/"+container+"/json", nil, &info); err != nil {
+		return "", err
+	}
+	for _, n := range info.NetworkSettings.Networks {
+		if n.IPAddress != "" {
+			return net.JoinHostPort(n.IPAddress, "8080"), nil
+		}
+	}
+	return "", fmt.Errorf("the container %s has no address", container)
+}
