@@ -113,7 +113,7 @@ var (
 	readyPattern  = regexp.MustCompile(`(?m)^end it: `)
 	servedPattern = regexp.MustCompile(`(?m)^\[OK\] Serving at: `)
 	// The table comes through another pipe, and so it may come later.
-	tablePattern = regexp.MustCompile(`Loading time\s*\|.*\n\+`)
+	tablePattern = regexp.MustCompile(`Loading time\s*\|.*\n(\|.*\n)*\+`)
 )
 
 func startService(ts *testscript.TestScript, args []string) {
@@ -128,7 +128,7 @@ func startService(ts *testscript.TestScript, args []string) {
 	path := filepath.Join(strings.SplitN(ts.Getenv("PATH"), string(os.PathListSeparator), 2)[0], "eascmd")
 	b.cmd = exec.Command(path, args...)
 	b.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "EASCMD_TEST_ENGINE"} {
 		b.cmd.Env = append(b.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	b.cmd.Stdout, b.cmd.Stderr = &b.out, &b.talk

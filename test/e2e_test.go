@@ -2,7 +2,9 @@ package test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/openeas/eascmd/internal/dockertest"
 
 	"github.com/openeas/eascmd/internal/nvidia"
 	"github.com/openeas/eascmd/pkg/engine/gpu"
@@ -79,6 +83,11 @@ func TestScripts(t *testing.T) {
 	if len(files) == 0 {
 		t.Fatal("no scripts found")
 	}
+	runScripts(t, files, nil)
+}
+
+// runScripts runs scripts, with more variables in their environment.
+func runScripts(t *testing.T, files []string, variables map[string]string) {
 	bin := binDir(t)
 	repo, err := filepath.Abs("..")
 	if err != nil {
@@ -94,6 +103,11 @@ func TestScripts(t *testing.T) {
 				return haveCompiler(), nil
 			case "root":
 				return os.Getuid() == 0, nil
+			case "container":
+				return variables != nil, nil
+			case "docker":
+				host, err := engineWithBase()
+				return err == nil && host != "", nil
 			case "nvcc":
 				return have("nvcc", "make"), nil
 			case "gpu":
@@ -128,9 +142,43 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"NO_COLOR", "CI", "TERM"} {
 				env.Setenv(name, "")
 			}
+			if host, err := engineWithBase(); err == nil {
+				env.Setenv("DOCKER_HOST", host)
+			}
+			for name, value := range variables {
+				env.Setenv(name, value)
+			}
 			return nil
 		},
 	})
+}
+
+// engineWithBase returns the address of a Docker Engine that has the base image.
+var engineWithBase = sync.OnceValues(func() (string, error) {
+	if why := os.Getenv(dockertest.EnvMissing); why != "" {
+		return "", errors.New(why)
+	}
+	host, err := dockertest.Find(context.Background())
+	if err == nil {
+		err = dockertest.EnsureBase(context.Background(), host, io.Discard)
+	}
+	return host, err
+})
+
+// TestScriptsInContainers runs the scripts of runs on the Docker engine: what
+// holds on one engine holds on the other.
+func TestScriptsInContainers(t *testing.T) {
+	dockertest.Base(t)
+	var files []string
+	for _, name := range alikeEverywhere {
+		files = append(files, filepath.Join("scripts", "run", name+".txtar"))
+	}
+	runScripts(t, files, map[string]string{"EASCMD_TEST_ENGINE": "docker"})
+}
+
+// alikeEverywhere are the scripts whose runs are the same on every engine.
+var alikeEverywhere = []string{
+	"check", "crash", "echo", "ended", "ends", "fetch", "flags", "killed", "mistakes", "places", "ports", "project", "service",
 }
 
 // leftovers returns the directories and processes of a script that are still
