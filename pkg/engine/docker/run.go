@@ -33,6 +33,10 @@ type Run struct {
 	oom    atomic.Bool
 	watch  context.CancelFunc // ends what follows the daemon's events
 
+	// looking ends with the first wish to end: nobody needs the endpoint then.
+	looking     context.Context
+	stopLooking context.CancelFunc
+
 	out    chan event.Event
 	silent chan struct{} // closed when nobody reads events any more
 	ended  chan struct{} // closed when the container has ended
@@ -66,6 +70,7 @@ func (s *start) run(ctx context.Context) (*Run, error) {
 		silent: make(chan struct{}),
 		ended:  make(chan struct{}),
 	}
+	r.looking, r.stopLooking = context.WithCancel(background)
 	r.followOOM(background)
 	// The plan waits in the stream until the program reads it.
 	if err := r.launch(ctx, background); err != nil {
@@ -189,14 +194,15 @@ func (r *Run) pump() {
 func (r *Run) note(e event.Event) event.Event {
 	switch e.Type {
 	case event.Listening:
-		endpoint, forward, err := r.start.findEndpoint(context.Background())
+		endpoint, forward, err := r.start.findEndpoint(r.looking)
 		r.mu.Lock()
 		r.endpoint, r.forward = endpoint, forward
-		if err != nil && r.failure == nil {
+		failed := err != nil && r.looking.Err() == nil
+		if failed && r.failure == nil {
 			r.failure = asFault(err)
 		}
 		r.mu.Unlock()
-		if err != nil {
+		if failed {
 			r.ask()
 		}
 		e.Address = strings.TrimPrefix(endpoint, "http://")
@@ -312,6 +318,7 @@ func (r *Run) Stop(ctx context.Context) error {
 
 // ask asks the program, once, to drain and end.
 func (r *Run) ask() {
+	r.stopLooking()
 	r.mu.Lock()
 	first := !r.asked && !r.left && !r.over()
 	r.asked = r.asked || first
