@@ -120,6 +120,7 @@ func (c *client) attach(ctx context.Context, container string) (net.Conn, error)
 		conn.Close()
 		return nil, err
 	}
+	defer resp.Body.Close() // which is empty; the connection stays
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		conn.Close()
 		return nil, fmt.Errorf("attach to the container: %s", resp.Status)

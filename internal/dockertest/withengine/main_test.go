@@ -49,6 +49,7 @@ func TestStart(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("missing: Linux, which alone can have an engine started")
 	}
+	dockertest.Base(t) // before something is built for nothing
 	e := dockertest.Isolated(t, dockertest.Options{Offline: true, Files: map[string]string{"/opt/withengine": build(t)}})
 	e.Exec(t, "sh", "-c", `kill $(cat /run/daemon); while [ -e /run/docker.pid ]; do sleep 0.1; done
 		ip link delete docker0

@@ -51,12 +51,12 @@ func start(ctx context.Context, log io.Writer) (host string, end func() error, e
 	if err != nil {
 		return "", none, err
 	}
-	held, err := lock(ctx, filepath.Join(cache, "engine.lock"), log)
+	held, err := lock(ctx, filepath.Join(cache, "daemon.lock"), log)
 	if err != nil {
 		return "", none, err
 	}
 	d := &daemon{program: program, lock: held}
-	if err := d.start(ctx, filepath.Join(cache, "engine")); err != nil {
+	if err := d.start(ctx, filepath.Join(cache, "daemon")); err != nil {
 		return "", none, errors.Join(err, d.end())
 	}
 	return d.host(), d.end, nil
