@@ -377,33 +377,44 @@ func (s *start) fill(ctx context.Context, volumes []*volume) error {
 			WithHint("look at the daemon and at the network to it (%s)", s.d.Endpoint))
 	})
 	defer stalled.Stop()
-	r, w := io.Pipe()
-	go func() {
-		var copied int64
-		err := s.writeArchive(ctx, w, volumes, missing, func(n int) {
-			stalled.Reset(stallTime)
-			copied += int64(n)
-			update(copied, total)
-		})
-		w.CloseWithError(err)
-	}()
-	err := s.d.CopyToContainer(ctx, s.container, "/", r, container.CopyToContainerOptions{})
-	r.CloseWithError(errors.New("the daemon takes no more")) // so that the writer ends
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	var copied int64
+	read := func(n int) {
+		stalled.Reset(stallTime)
+		copied += int64(n)
+		update(copied, total)
 	}
-	return s.d.explain(err, "copying files to the daemon")
+	send := func(place string, which []int) error {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(s.writeArchive(ctx, w, place, volumes, which, read)) }()
+		err := s.d.CopyToContainer(ctx, s.container, place, r, container.CopyToContainerOptions{})
+		r.CloseWithError(errors.New("the daemon takes no more")) // so that the writer ends
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return s.d.explain(err, "copying files to the daemon")
+	}
+	if !s.d.Podman() {
+		// In the root each volume's own directory is an entry, and gets its owner.
+		return send("/", missing)
+	}
+	// Podman does not see a volume from the directory above it.
+	for _, i := range missing {
+		if err := send(fillPath(i), []int{i}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// writeArchive writes the files of volumes as one archive for the root of a
-// container that has them at fillPath.
-func (s *start) writeArchive(ctx context.Context, w io.Writer, volumes []*volume, which []int, read func(n int)) error {
+// writeArchive writes the files of volumes as one archive for the directory place
+// of a container that has them at fillPath.
+func (s *start) writeArchive(ctx context.Context, w io.Writer, place string, volumes []*volume, which []int, read func(n int)) error {
 	uid, gid := s.user()
 	t := tar.NewWriter(w)
 	for _, i := range which {
 		v := volumes[i]
 		for _, f := range v.files {
-			h := v.header(f, strings.TrimPrefix(fillPath(i), "/"), uid, gid)
+			h := v.header(f, strings.TrimPrefix(strings.TrimPrefix(fillPath(i), place), "/"), uid, gid)
 			if err := t.WriteHeader(h); err != nil {
 				return err
 			}

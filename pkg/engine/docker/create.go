@@ -34,7 +34,8 @@ import (
 const (
 	programDir  = "/.eascmd" // what EAS has never heard of is in one place
 	programPath = programDir + "/eascmd"
-	probePath   = programDir + "/probe"
+	probePath   = programDir + "/" + probeName
+	probeName   = "probe"
 	hostsDir    = "hosts" // below programDir, as beside every eascmd
 )
 
@@ -161,7 +162,7 @@ func (s *start) spec(ctx context.Context) (*spec, error) {
 		ShmSize:        s.ShmSize,
 		Tmpfs: map[string]string{
 			// A tmpfs is noexec by default, and a host may be built here.
-			runtimeDir: fmt.Sprintf("rw,exec,nosuid,nodev,mode=0700,uid=%d,gid=%d", user, group),
+			runtimeDir: "rw,exec,nosuid,nodev," + s.ownership(user, group),
 			"/tmp":     "rw,exec,nosuid,nodev,mode=1777",
 		},
 		// Everything that is printed is followed as it comes; a service that
@@ -202,6 +203,19 @@ func (s *start) user() (uid, gid int) {
 		return 1000, 1000
 	}
 	return uid, gid
+}
+
+// ownership are the options of a tmpfs that belongs to a user alone. Podman
+// knows no uid: there it is root's, or, in a container of somebody else, whose
+// processes are all the same user's, everybody's.
+func (s *start) ownership(uid, gid int) string {
+	switch {
+	case uid == 0:
+		return "mode=0700"
+	case s.d.Podman():
+		return "mode=1777"
+	}
+	return fmt.Sprintf("mode=0700,uid=%d,gid=%d", uid, gid)
 }
 
 // listenIP is the address to publish the port at: the daemon takes no names.
@@ -307,19 +321,23 @@ func (s *start) createMounted(ctx context.Context, spec *spec) (seen bool, err e
 }
 
 // makeProbe makes a file that only a daemon which sees our files can know.
-func (s *start) makeProbe() (path string, content string, err error) {
+func (s *start) makeProbe() (dir string, content string, err error) {
 	content = rand.Text()
-	path = filepath.Join(s.dir.Path(), "probe")
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+	// In a directory: Podman reads no file that is mounted as such.
+	dir = filepath.Join(s.dir.Path(), probeName)
+	if err = os.Mkdir(dir, 0o755); err == nil {
+		err = os.WriteFile(filepath.Join(dir, probeName), []byte(content), 0o644)
+	}
+	if err != nil {
 		return "", "", fault.New(fault.Failed, "ask the daemon which files it sees: %w", err)
 	}
-	return path, content, nil
+	return dir, content, nil
 }
 
 // seesFiles reads the probe back through the daemon, and compares what was
 // mounted with what was meant: some daemons see a part of our files only.
 func (s *start) seesFiles(ctx context.Context, content string, files []entry) (bool, error) {
-	got, err := s.readFile(ctx, probePath, int64(len(content)))
+	got, err := s.readFile(ctx, path.Join(probePath, probeName), int64(len(content)))
 	if errdefs.IsNotFound(err) || err == nil && got != content {
 		return false, nil
 	}
@@ -347,6 +365,9 @@ func (s *start) sees(ctx context.Context, f entry) (bool, error) {
 	info, err := os.Stat(f.source)
 	if err != nil {
 		return false, fault.New(fault.Failed, "read %s: %w", f.source, err)
+	}
+	if !info.IsDir() && s.d.Podman() {
+		return true, nil // it cannot be asked; where there is no such file it has refused already
 	}
 	asked, cancel := s.d.limit(ctx, askTime)
 	defer cancel()

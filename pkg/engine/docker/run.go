@@ -58,10 +58,16 @@ type Run struct {
 func (s *start) run(ctx context.Context) (*Run, error) {
 	limited, cancel := s.d.limit(ctx, askTime)
 	stream, err := s.d.ContainerAttach(limited, s.container, container.AttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
-	err = s.d.explain(err, "attaching to the container")
 	cancel()
+	if err != nil && s.d.Podman() {
+		// It prepares the container here already, and only a start says what was
+		// wrong with that.
+		if refused := s.startContainer(ctx); refused != nil {
+			return nil, refused
+		}
+	}
 	if err != nil {
-		return nil, err
+		return nil, s.d.explain(err, "attaching to the container")
 	}
 	background, watch := context.WithCancel(context.Background())
 	r := &Run{
@@ -86,6 +92,10 @@ func (s *start) run(ctx context.Context) (*Run, error) {
 func (r *Run) launch(ctx, background context.Context) error {
 	s := r.start
 	r.exited, r.lost = s.d.ContainerWait(background, s.container, container.WaitConditionNextExit)
+	return s.startContainer(ctx)
+}
+
+func (s *start) startContainer(ctx context.Context) error {
 	limited, cancel := s.d.limit(ctx, startTime)
 	defer cancel()
 	err := s.d.ContainerStart(limited, s.container, container.StartOptions{})
