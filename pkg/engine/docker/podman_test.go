@@ -44,6 +44,7 @@ func podmanService(t *testing.T) string {
 	command := func(ctx context.Context, args ...string) *exec.Cmd {
 		args = append([]string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "--storage-driver", "overlay"}, args...)
 		cmd := exec.CommandContext(ctx, "podman", args...)
+		cmd.Dir = dir // conmon notes there what ran out of memory
 		cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+settings, "DOCKER_HOST=")
 		return cmd
 	}
