@@ -204,18 +204,18 @@ func (r *Run) pump() {
 func (r *Run) note(e event.Event) event.Event {
 	switch e.Type {
 	case event.Listening:
-		endpoint, forward, err := r.start.findEndpoint(r.looking)
-		r.mu.Lock()
-		r.endpoint, r.forward = endpoint, forward
-		failed := err != nil && r.looking.Err() == nil
-		if failed && r.failure == nil {
-			r.failure = asFault(err)
-		}
-		r.mu.Unlock()
-		if failed {
+		// A service that is about to end does not answer, and says why itself.
+		_ = r.findEndpoint()
+		e.Address = strings.TrimPrefix(r.Endpoint(), "http://")
+	case event.Ready:
+		if err := r.findEndpoint(); err != nil && r.looking.Err() == nil {
+			r.mu.Lock()
+			if r.failure == nil {
+				r.failure = asFault(err)
+			}
+			r.mu.Unlock()
 			r.ask()
 		}
-		e.Address = strings.TrimPrefix(endpoint, "http://")
 	case event.Failed:
 		kind := fault.Kind(e.Exit)
 		if kind == 0 {
@@ -226,6 +226,18 @@ func (r *Run) note(e event.Event) event.Event {
 		r.mu.Unlock()
 	}
 	return e
+}
+
+// findEndpoint finds out where the service is reached, if that is not known yet.
+func (r *Run) findEndpoint() error {
+	if r.Endpoint() != "" {
+		return nil
+	}
+	endpoint, forward, err := r.start.findEndpoint(r.looking)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endpoint, r.forward = endpoint, forward
+	return err
 }
 
 func asFault(err error) *fault.Error {
