@@ -378,19 +378,13 @@ type testRun struct {
 	daemon      *docker.Daemon // nil: the process engine
 	gpus        gpu.Request
 
-	dir       *rundir.Dir
-	kept      string // a directory that nothing removes by itself
+	dir       *rundir.Dir // nil: one that nothing removes by itself
 	workspace *localtest.Prepared
 	plan      *runplan.Plan
 	report    check.Report
 }
 
 func (t *testRun) close() {
-	if t.kept != "" && !t.options.keep {
-		if err := os.RemoveAll(t.kept); err != nil {
-			t.term.Warn("the workspace could not be removed: %v", err)
-		}
-	}
 	if t.dir == nil {
 		return
 	}
@@ -486,9 +480,8 @@ func (t *testRun) makeDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if t.options.keep || t.options.detach {
-		t.kept, err = root.NewKept()
-		return t.kept, err
+	if t.options.keep {
+		return root.NewKept()
 	}
 	if t.dir, err = root.New(); err != nil {
 		return "", err

@@ -132,10 +132,10 @@ func (t *testRun) leave(run engine.Run) error {
 	if !ok {
 		return nil
 	}
-	if err := r.Leave(); err != nil {
+	if err := r.Leave(t.dir); err != nil {
 		return err
 	}
-	t.kept = "" // the service needs it
+	t.dir = nil // the service has it
 	t.term.Info("end it:   eascmd test --stop %s", t.plan.Name)
 	return nil
 }

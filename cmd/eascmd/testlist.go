@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/engine/docker"
 	"github.com/openeas/eascmd/pkg/ui"
 )
@@ -75,21 +71,7 @@ func stopService(ctx context.Context, a *app, name string) error {
 		return err
 	}
 	a.term.OK("Stopped [%s]", stopped.Container)
-	return removeKept(stopped.Workspace)
-}
-
-// removeKept removes the directory of a workspace that was kept for a service,
-// if it is one of ours.
-func removeKept(workspace string) error {
-	root, err := rundir.Temporary()
-	if err != nil || workspace == "" {
-		return err
-	}
-	dir := filepath.Dir(workspace)
-	if filepath.Dir(dir) != root.Path() || !strings.HasPrefix(filepath.Base(dir), "kept-") {
-		return nil
-	}
-	return os.RemoveAll(dir)
+	return nil
 }
 
 // runningNames lists services for a completion, which must be quick and must

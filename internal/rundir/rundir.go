@@ -26,6 +26,7 @@ const (
 	keptPrefix = "kept-"
 	lockSuffix = ".lock"
 	groupNote  = "cgroup" // holds the path of the run's control group
+	leftNote   = "left"   // says what the directory was left to
 )
 
 // Root is a directory of run directories, private to this user.
@@ -131,6 +132,60 @@ func (r *Root) NewKept() (string, error) {
 	return path, nil
 }
 
+// Left is a directory that was left to something which goes on without the
+// process that made it.
+type Left struct {
+	Path string
+	Note []byte // says to what
+}
+
+// Left lists the directories that were left to something, as far as they can be
+// read.
+func (r *Root) Left() []Left {
+	entries, err := os.ReadDir(r.path)
+	if err != nil {
+		return nil
+	}
+	var list []Left
+	for _, e := range entries {
+		if l, ok := LeftAt(filepath.Join(r.path, e.Name())); ok {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// LeftAt looks for a directory of this user's that was left to something.
+func LeftAt(path string) (Left, bool) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() || !ownedByUs(info) || !strings.HasPrefix(filepath.Base(path), runPrefix) {
+		return Left{}, false
+	}
+	note, err := os.ReadFile(filepath.Join(path, leftNote))
+	return Left{path, note}, err == nil
+}
+
+// Remove removes the directory, unless the process that made it still has it.
+func (l Left) Remove() error {
+	lock, err := os.OpenFile(l.Path+lockSuffix, os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		defer lock.Close()
+		if held, err := tryLock(lock); err != nil || !held {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := removeAll(l.Path); err != nil {
+		return err
+	}
+	if err := os.Remove(l.Path + lockSuffix); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // sweep removes what dead runs left. What cannot be removed is left for the
 // next start: it must not keep this one from running.
 func (r *Root) sweep() {
@@ -151,7 +206,7 @@ func (r *Root) sweep() {
 		}
 		if base, ok := strings.CutSuffix(name, lockSuffix); ok {
 			r.sweepLocked(base)
-		} else if !locked[name] && !exists(filepath.Join(r.path, name+lockSuffix)) {
+		} else if !locked[name] && !exists(filepath.Join(r.path, name+lockSuffix)) && !exists(filepath.Join(r.path, name, leftNote)) {
 			// A directory is only ever made under its lock.
 			removeAll(filepath.Join(r.path, name))
 		}
@@ -169,6 +224,9 @@ func (r *Root) sweepLocked(name string) {
 		return
 	}
 	dir := filepath.Join(r.path, name)
+	if exists(filepath.Join(dir, leftNote)) {
+		return
+	}
 	if note, err := os.ReadFile(filepath.Join(dir, groupNote)); err == nil {
 		if cgroup.Remove(string(note)) != nil {
 			return
@@ -201,6 +259,22 @@ func (d *Dir) Lock() *os.File { return d.lock }
 func (d *Dir) NoteGroup(group string) error {
 	d.group = group
 	return os.WriteFile(filepath.Join(d.path, groupNote), []byte(group), 0o600)
+}
+
+// Leave writes down what the directory is left to, which goes on without this
+// process. From then on Left finds it, and it outlives its lock; Close removes
+// it all the same.
+func (d *Dir) Leave(note []byte) error {
+	if err := os.WriteFile(filepath.Join(d.path, leftNote), note, 0o600); err != nil {
+		return fault.New(fault.Failed, "leave a run directory: %w", err)
+	}
+	return nil
+}
+
+// Drop gives up a directory that was left, without removing it.
+func (d *Dir) Drop() error {
+	d.closing.Do(func() { d.err = d.lock.Close() })
+	return d.err
 }
 
 // Close removes the directory and the run's control group. It is no fault if

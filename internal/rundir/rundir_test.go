@@ -114,6 +114,41 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+func TestLeft(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	r := open(t, root)
+	d, err := r.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Leave([]byte("heir")); err != nil {
+		t.Fatal(err)
+	}
+	left := r.Left()
+	if len(left) != 1 || left[0].Path != d.Path() || string(left[0].Note) != "heir" {
+		t.Fatalf("left: %+v", left)
+	}
+	if err := left[0].Remove(); err != nil || len(list(t, root)) != 2 {
+		t.Errorf("removed from whoever still has it: %v, %v", list(t, root), err)
+	}
+	if err := d.Drop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, root)
+	if got := list(t, root); len(got) != 2 {
+		t.Errorf("after a sweep: %v", got)
+	}
+	if err := left[0].Remove(); err != nil {
+		t.Error(err)
+	}
+	if got := list(t, root); len(got) != 0 {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
 func TestChildHoldsTheDirectory(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	d, err := open(t, root).New()

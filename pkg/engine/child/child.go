@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -26,7 +27,8 @@ type Options struct {
 	Emit func(event.Event)
 
 	// Lifeline, if set, is read until its end, which means that whoever
-	// started the run is gone: then the service drains quickly and ends.
+	// started the run is gone: then the service drains quickly and ends. A line
+	// that is Release says that it is to go on instead.
 	Lifeline io.Reader
 
 	// RuntimeDir is where sockets are made; see serving.Options.
@@ -37,6 +39,10 @@ type Options struct {
 	Prepare func(ctx context.Context, plan *runplan.Plan, emit func(event.Event)) error
 }
 
+// Release is the line of a lifeline with which whoever holds it lets go of the
+// run, which then goes on alone. A Released event answers it.
+const Release = "release\n"
+
 // orphanGrace is how long a run goes on whose parent is gone: enough for short
 // requests, too short to be in anybody's way.
 const orphanGrace = 2 * time.Second
@@ -46,19 +52,27 @@ const orphanGrace = 2 * time.Second
 func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	orphaned := make(chan struct{})
-	if opts.Lifeline != nil {
-		go func() {
-			io.Copy(io.Discard, opts.Lifeline)
-			close(orphaned)
-		}()
-	}
 	told := false
+	var one sync.Mutex
 	emit := func(e event.Event) {
-		told = told || e.Type == event.Failed
+		one.Lock()
+		defer one.Unlock()
+		if e.Type == event.Failed {
+			told = true
+		}
 		if opts.Emit != nil {
 			opts.Emit(e)
 		}
+	}
+	orphaned := make(chan struct{})
+	if opts.Lifeline != nil {
+		go func() {
+			if released(opts.Lifeline) {
+				emit(event.Event{Type: event.Released, Time: time.Now()})
+				return
+			}
+			close(orphaned)
+		}()
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -85,6 +99,21 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 		return err
 	case <-time.After(orphanGrace):
 		return fault.New(fault.Interrupted, "the program that started this service is gone")
+	}
+}
+
+// released reads a lifeline, and reports whether it let go of the run or has
+// ended.
+func released(lifeline io.Reader) bool {
+	lines := bufio.NewReader(lifeline)
+	for {
+		line, err := lines.ReadSlice('\n')
+		switch {
+		case string(line) == Release:
+			return true
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return false
+		}
 	}
 }
 

@@ -142,6 +142,17 @@ int process(void *m, const void *i, int n, void **o, int *s) { return 200; }
 	}
 }
 
+func TestReleased(t *testing.T) {
+	for stream, want := range map[string]bool{
+		"": false, Release: true, "noise\n" + Release: true, "release": false, "unrelease\n": false,
+		strings.Repeat("x", 1<<16) + "\n" + Release + "more": true,
+	} {
+		if got := released(strings.NewReader(stream)); got != want {
+			t.Errorf("%.20q lets go: %v, want %v", stream, got, want)
+		}
+	}
+}
+
 func TestRunEndsWithItsParent(t *testing.T) {
 	for _, loading := range []string{"", "endless"} {
 		t.Run("loading="+loading, func(t *testing.T) {

@@ -132,10 +132,7 @@ func (s *start) spec(ctx context.Context) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"serve", "--events", "json", "--runtime-dir", runtimeDir, "--image", s.image.Ref}
-	if !s.Kept {
-		args = append(args, "--lifeline")
-	}
+	args := []string{"serve", "--events", "json", "--runtime-dir", runtimeDir, "--image", s.image.Ref, "--lifeline"}
 	config := &container.Config{
 		Image:        cmp.Or(s.image.ID, s.image.Ref),
 		Entrypoint:   []string{programPath},

@@ -61,8 +61,8 @@ type Options struct {
 	// finds them by their content.
 	Keep bool
 
-	// Kept is set where the service is to go on without this process: its
-	// workspace, which nobody but Remove removes.
+	// Kept is set where the service is to go on without this process, once Leave
+	// was called.
 	Kept bool
 
 	// Hold are files that a run keeps open as long as it goes on: the locks of

@@ -107,8 +107,13 @@ func containerAddresses(info container.InspectResponse) []string {
 	}
 	var list []string
 	for _, n := range info.NetworkSettings.Networks {
-		if n != nil && n.IPAddress != "" {
-			list = append(list, net.JoinHostPort(n.IPAddress, strconv.Itoa(gatewayPort)))
+		if n == nil {
+			continue
+		}
+		for _, ip := range []string{n.IPAddress, n.GlobalIPv6Address} {
+			if ip != "" {
+				list = append(list, net.JoinHostPort(ip, strconv.Itoa(gatewayPort)))
+			}
 		}
 	}
 	return list
@@ -175,7 +180,7 @@ func (s *start) dialThrough(ctx context.Context) (io.ReadWriteCloser, error) {
 
 // tunnel is a connection through the daemon.
 type tunnel struct {
-	io.Reader
+	*io.PipeReader
 	io.Writer
 	stream types.HijackedResponse
 }
@@ -186,7 +191,7 @@ func (t *tunnel) CloseWrite() error { return t.stream.CloseWrite() }
 // Close ends the connection.
 func (t *tunnel) Close() error {
 	t.stream.Close()
-	return nil
+	return t.PipeReader.Close() // else what has come already waits for a reader forever
 }
 
 // forwarder is a port of this machine that leads to the service.

@@ -1,7 +1,9 @@
 package docker
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"net"
@@ -15,6 +17,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/mount"
 	volumetypes "github.com/docker/docker/api/types/volume"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -29,7 +32,7 @@ const (
 	labelOwner   = labelPrefix + "owner"   // see ownerOf
 	labelRun     = labelPrefix + "run"     // name of the run's directory
 	labelService = labelPrefix + "service" // name of the service
-	labelKept    = labelPrefix + "kept"    // of a service that stays behind: its workspace
+	labelKept    = labelPrefix + "kept"    // of a service that is to stay behind: its workspace
 	labelContent = labelPrefix + "content" // of a volume: what it holds
 	labelKeep    = labelPrefix + "keep"    // of a volume that --keep leaves for the next run
 	labelFiles   = labelPrefix + "files"   // of a container that only takes files
@@ -82,10 +85,15 @@ func (s *start) sweep(ctx context.Context) {
 		return
 	}
 	for _, c := range containers {
-		if _, kept := c.Labels[labelKept]; !kept && !s.root.Alive(c.Labels[labelRun]) {
+		// One that was to stay behind and is not left yet ends with whoever
+		// started it; so what runs stays, and what does not was never started.
+		_, kept := c.Labels[labelKept]
+		kept = kept && !slices.Contains([]string{"created", "exited", "dead"}, c.State)
+		if !kept && !s.root.Alive(c.Labels[labelRun]) {
 			_ = s.d.removeContainer(c.ID, removeTime)
 		}
 	}
+	s.d.sweepWorkspaces(limited)
 	volumes, err := s.d.VolumeList(limited, volumetypes.ListOptions{Filters: ours})
 	if err != nil {
 		return
@@ -98,6 +106,59 @@ func (s *start) sweep(ctx context.Context) {
 		}
 	}
 	_ = s.d.removeVolumes(dead, removeTime)
+}
+
+// heir is what a workspace was left to, as it is noted beside it.
+type heir struct {
+	Daemon    string `json:"daemon"`
+	Container string `json:"container"` // its id
+}
+
+// leave notes beside the workspace in dir what it is left to.
+func (s *start) leave(dir *rundir.Dir) error {
+	note, err := json.Marshal(heir{s.d.identity(), s.container})
+	if err != nil {
+		return err
+	}
+	return dir.Leave(note)
+}
+
+// identity tells daemons apart.
+func (d *Daemon) identity() string { return cmp.Or(d.Info.ID, d.Endpoint) }
+
+func heirOf(l rundir.Left) (h heir, ok bool) {
+	err := json.Unmarshal(l.Note, &h)
+	return h, err == nil && h.Container != ""
+}
+
+// sweepWorkspaces removes those of services that have gone since.
+func (d *Daemon) sweepWorkspaces(ctx context.Context) {
+	root, err := rundir.Temporary()
+	if err != nil {
+		return
+	}
+	for _, l := range root.Left() {
+		h, ok := heirOf(l)
+		if !ok || h.Daemon != d.identity() {
+			continue
+		}
+		if _, err := d.ContainerInspect(ctx, h.Container); errdefs.IsNotFound(err) {
+			_ = l.Remove()
+		}
+	}
+}
+
+// leftTo returns the directory on this machine that was left to a service.
+func (s *Service) leftTo() (rundir.Left, bool) {
+	if s.workspace == "" {
+		return rundir.Left{}, false
+	}
+	l, ok := rundir.LeftAt(filepath.Dir(s.workspace))
+	if !ok {
+		return l, false
+	}
+	h, ok := heirOf(l)
+	return l, ok && h.Container == s.id
 }
 
 // removeContainer ends and removes a container. It is no fault if it is gone.
@@ -145,11 +206,12 @@ type Service struct {
 	Endpoint  string // base URL of the published port; empty where none is
 	State     string // in the daemon's words: "running"
 	Since     time.Time
-	Kept      bool   // it goes on without the program that started it
-	Ours      bool   // it belongs to who asks
-	Workspace string // of a kept one, on the machine that started it
+	Kept      bool // it goes on without the program that started it
+	Ours      bool // it belongs to who asks
 
-	id, run string
+	id        string
+	workspace string   // of a kept one, on the machine that started it
+	volumes   []string // that it uses
 }
 
 // List lists the services on a daemon, those of others included.
@@ -175,9 +237,17 @@ func List(ctx context.Context, d *Daemon) ([]Service, error) {
 		}
 		s := Service{
 			Service: c.Labels[labelService], State: c.State, Since: time.Unix(c.Created, 0), Ours: c.Labels[labelOwner] == owner,
-			Workspace: c.Labels[labelKept], id: c.ID, run: c.Labels[labelRun],
+			id: c.ID, workspace: c.Labels[labelKept],
 		}
 		_, s.Kept = c.Labels[labelKept]
+		if _, ok := s.leftTo(); ok {
+			s.Ours = true // although the directory of runs is another: it ends with a login
+		}
+		for _, m := range c.Mounts {
+			if m.Type == mount.TypeVolume {
+				s.volumes = append(s.volumes, m.Name)
+			}
+		}
 		if len(c.Names) > 0 {
 			s.Container = strings.TrimPrefix(c.Names[0], "/")
 		}
@@ -193,8 +263,8 @@ func List(ctx context.Context, d *Daemon) ([]Service, error) {
 	return list, nil
 }
 
-// Stop ends a service by its name or its container's, and removes its container
-// and its volumes. Its workspace is the caller's to remove.
+// Stop ends a service by its name or its container's, and removes its container,
+// its volumes and, where it was left to it, its workspace.
 func Stop(ctx context.Context, d *Daemon, name string) (Service, error) {
 	list, err := List(ctx, d)
 	if err != nil {
@@ -246,13 +316,19 @@ func Stop(ctx context.Context, d *Daemon, name string) (Service, error) {
 	if err := d.removeContainer(s.id, removeTime); err != nil {
 		return s, err
 	}
-	volumes, err := d.VolumeList(stopping, volumetypes.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelRun+"="+s.run))})
-	if err != nil {
-		return s, d.explain(err, "listing volumes")
+	var volumes []string
+	for _, name := range s.volumes {
+		v, err := d.VolumeInspect(stopping, name)
+		if err != nil {
+			continue // it went with its container
+		}
+		if _, keep := v.Labels[labelKeep]; !keep && v.Labels[labelOwner] != "" {
+			volumes = append(volumes, name)
+		}
 	}
-	var unused []string
-	for _, v := range volumes.Volumes {
-		unused = append(unused, v.Name)
+	err = d.removeVolumes(volumes, removeTime)
+	if l, ok := s.leftTo(); ok {
+		err = errors.Join(err, l.Remove())
 	}
-	return s, d.removeVolumes(unused, removeTime)
+	return s, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/engine/child"
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/serving/event"
@@ -40,6 +41,7 @@ type Run struct {
 	out    chan event.Event
 	silent chan struct{} // closed when nobody reads events any more
 	ended  chan struct{} // closed when the container has ended
+	free   chan struct{} // closed when the program goes on without this one
 	err    error         // why; set before ended is closed
 
 	mu       sync.Mutex
@@ -75,6 +77,7 @@ func (s *start) run(ctx context.Context) (*Run, error) {
 		out:    make(chan event.Event, 64),
 		silent: make(chan struct{}),
 		ended:  make(chan struct{}),
+		free:   make(chan struct{}),
 	}
 	r.looking, r.stopLooking = context.WithCancel(background)
 	r.followOOM(background)
@@ -148,9 +151,6 @@ func (r *Run) sendPlan() {
 	plan.Worker.GPUs = r.start.GPUs.Wanted()
 	// A program that ends before it has read the plan says why itself.
 	_ = plan.WriteLine(r.stream.Conn)
-	if r.start.Kept {
-		_ = r.stream.CloseWrite()
-	}
 }
 
 // followOOM notes that the kernel killed something in the container for its
@@ -179,7 +179,10 @@ func (r *Run) pump() {
 		stdout.CloseWithError(err)
 	}()
 	readErr := child.Read(events, func(e event.Event) {
-		e = r.note(e)
+		e, wanted := r.note(e)
+		if !wanted {
+			return
+		}
 		select {
 		case r.out <- e:
 		case <-r.silent:
@@ -200,22 +203,21 @@ func (r *Run) pump() {
 }
 
 // note keeps what an event says of the run, and gives the event the address
-// at which this machine reaches the service.
-func (r *Run) note(e event.Event) event.Event {
+// at which this machine reaches the service. It reports whether the event is to
+// be handed on.
+func (r *Run) note(e event.Event) (event.Event, bool) {
 	switch e.Type {
 	case event.Listening:
 		// A service that is about to end does not answer, and says why itself.
 		_ = r.findEndpoint()
 		e.Address = strings.TrimPrefix(r.Endpoint(), "http://")
 	case event.Ready:
-		if err := r.findEndpoint(); err != nil && r.looking.Err() == nil {
-			r.mu.Lock()
-			if r.failure == nil {
-				r.failure = asFault(err)
-			}
-			r.mu.Unlock()
-			r.ask()
+		if err := r.findEndpoint(); err != nil {
+			r.fail(err)
+			return e, false
 		}
+	case event.Released:
+		close(r.free)
 	case event.Failed:
 		kind := fault.Kind(e.Exit)
 		if kind == 0 {
@@ -225,7 +227,20 @@ func (r *Run) note(e event.Event) event.Event {
 		r.failure = &fault.Error{Kind: kind, Text: e.Message, Hint: e.Hint}
 		r.mu.Unlock()
 	}
-	return e
+	return e, true
+}
+
+// fail ends the run for a reason that the program does not know.
+func (r *Run) fail(err error) {
+	if r.looking.Err() != nil {
+		return // it is to end anyhow
+	}
+	r.mu.Lock()
+	if r.failure == nil {
+		r.failure = asFault(err)
+	}
+	r.mu.Unlock()
+	r.ask()
 }
 
 // findEndpoint finds out where the service is reached, if that is not known yet.
@@ -423,24 +438,56 @@ func (r *Run) Close() error {
 }
 
 // Leave leaves a service that was started to be Kept to itself: it goes on, and
-// Close does nothing more.
-func (r *Run) Leave() error {
-	err := fault.New(fault.Usage, "a service that ends with this program cannot be left to itself")
+// Close does nothing more. With it goes dir, which has its workspace: whoever
+// next finds the container gone removes it. It may be nil.
+func (r *Run) Leave(dir *rundir.Dir) error {
+	if !r.start.Kept {
+		return fault.New(fault.Usage, "a service that ends with this program cannot be left to itself")
+	}
+	if dir != nil {
+		if err := r.start.leave(dir); err != nil {
+			return err
+		}
+	}
+	if err := r.release(); err != nil {
+		return err
+	}
 	r.closed.Do(func() {
-		err = nil
 		r.mu.Lock()
 		r.left = true
 		r.mu.Unlock()
-		r.mute()
 		r.stream.Close()
 		r.watch()
 		<-r.ended
 		r.closeErr = r.start.dir.Close()
+		if dir != nil {
+			r.closeErr = errors.Join(r.closeErr, dir.Drop())
+		}
 	})
-	if err != nil {
-		return err
-	}
 	return r.closeErr
+}
+
+// release lets go of the program's lifeline. Until the program has said that it
+// knows, it would end with this one: nobody knows of a service whose start was
+// broken off.
+func (r *Run) release() error {
+	r.mute() // nobody reads events while this is called
+	_ = r.stream.Conn.SetWriteDeadline(time.Now().Add(askTime))
+	if _, err := io.WriteString(r.stream.Conn, child.Release); err != nil {
+		return r.start.d.explain(err, "leaving the service to itself")
+	}
+	select {
+	case <-r.free:
+		return nil
+	case <-r.ended:
+		if r.err != nil {
+			return r.err
+		}
+		return fault.New(fault.Failed, "the service ended before it could be left to itself")
+	case <-time.After(askTime):
+		return fault.New(fault.Failed, "leaving the service to itself: the program in the container %s has not answered within %v", r.name, askTime).
+			WithHint("look at the Docker daemon (%s)", r.start.d.Endpoint)
+	}
 }
 
 // tail keeps the last of what is written to it.

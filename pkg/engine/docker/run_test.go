@@ -398,7 +398,7 @@ func TestOthersAreNotTouched(t *testing.T) {
 	}
 	others := make(map[string]string{labelOwner: "somebody", labelRun: "run-0123", labelService: "probe"})
 	plain := make(nil)
-	kept := make(map[string]string{labelOwner: owner, labelRun: "run-0123", labelService: "other", labelKept: "/nowhere"})
+	neverLeft := make(map[string]string{labelOwner: owner, labelRun: "run-0123", labelService: "other", labelKept: "/nowhere"})
 	dead := make(map[string]string{labelOwner: owner, labelRun: "run-0123", labelService: "probe"})
 	live, err := rootOf(t).New()
 	if err != nil {
@@ -407,7 +407,7 @@ func TestOthersAreNotTouched(t *testing.T) {
 	defer live.Close()
 	running := make(map[string]string{labelOwner: owner, labelRun: filepath.Base(live.Path()), labelService: "probe"})
 	mustServe(t, d, nil).stop(t)
-	for id, want := range map[string]bool{others: true, plain: true, kept: true, running: true, dead: false} {
+	for id, want := range map[string]bool{others: true, plain: true, neverLeft: false, running: true, dead: false} {
 		_, err := d.ContainerInspect(t.Context(), id)
 		if there := err == nil; there != want {
 			t.Errorf("container %.12s is there: %v, want %v (%v)", id, there, want, err)
@@ -422,34 +422,6 @@ func TestOthersAreNotTouched(t *testing.T) {
 	}
 	if _, err := Stop(t.Context(), d, strings.TrimPrefix(info.Name, "/")); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "somebody else") {
 		t.Errorf("stopped somebody else's: %v", err)
-	}
-}
-
-// A service that was started to stay goes on when who started it has left.
-func TestLeave(t *testing.T) {
-	owner, _ := state(t)
-	d := daemon(t, dockertest.Host(t))
-	s := mustServe(t, d, func(o *Options, _ *runplan.Plan) { o.Kept = true })
-	endpoint := s.Endpoint()
-	if err := s.Leave(); err != nil {
-		t.Fatal(err)
-	}
-	s.want(t, "echo on", 200, "on")
-	mustServe(t, d, nil).stop(t) // removes what is dead
-	list, err := List(t.Context(), d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := slices.IndexFunc(list, func(one Service) bool { return one.Container == s.Container() })
-	if i < 0 || !list[i].Kept || !list[i].Ours || list[i].Endpoint != endpoint || list[i].Service != "probe" || list[i].State != "running" {
-		t.Fatalf("listed: %+v", list)
-	}
-	s.want(t, "echo on", 200, "on")
-	if _, err := Stop(t.Context(), d, "probe"); err != nil {
-		t.Fatal(err)
-	}
-	if left := owned(t, d, owner); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
 	}
 }
 

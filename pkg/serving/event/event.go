@@ -23,6 +23,7 @@ const (
 	Restarted  Type = "restarted"   // a worker that was started again is ready; Worker, ElapsedMS is its loading time
 	Warning    Type = "warning"     // Message, Hint
 	Draining   Type = "draining"    // no new requests are taken
+	Released   Type = "released"    // the end of the lifeline will not end the run
 	Failed     Type = "failed"      // the run is over; Message, Hint, Exit
 	Stopped    Type = "stopped"     // the run ended as asked
 )
