@@ -127,7 +127,7 @@ second one cuts off the requests in flight, with exit status 130.`,
 	flags.Var(&opts.bodyLimit, "body-limit", "longest request body, such as 64MiB, then 413 (default 128MiB)")
 	flags.Var(&opts.bodyMemory, "body-memory", "memory for the bodies of all requests, such as 1GiB (default 512MiB)")
 	flags.BoolVar(&opts.keep, "keep", false, "keep the workspace")
-	flags.BoolVar(&opts.printPlan, "print-plan", false, "print the run plan, with the token masked, and end; with --keep it can be run")
+	flags.BoolVar(&opts.printPlan, "print-plan", false, "print the run plan, with the token masked, and end; with --keep that of the process engine can be run")
 	flags.StringVar(&opts.gpus, "gpus", "", "`GPUs` for the processor: all, a number, 0,1 or none (default what the description asks for)")
 	flags.StringVar(&opts.image, "image", "", "run in this `image` (docker)")
 	flags.StringVar(&opts.baseImage, "base-image", "", "`image` that the one to run in is built on (docker; default debian:12-slim)")
@@ -564,7 +564,13 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 				go func() { answered <- t.post(ctx, run, data) }()
 			case e.Type == event.Ready:
 				ready = true
-				if outcome = t.showService(run, e); outcome == nil && t.options.detach {
+				if t.options.detach {
+					outcome = canLeave(run)
+				}
+				if outcome == nil {
+					outcome = t.showService(run, e)
+				}
+				if outcome == nil && t.options.detach {
 					outcome = t.leave(run)
 					left = outcome == nil
 				}
@@ -611,6 +617,8 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 		return err
 	case cut, ctx.Err() != nil && (!ready || data != nil):
 		return fault.New(fault.Interrupted, "interrupted")
+	case outcome != nil && err != nil && connectionFailed(outcome):
+		return err // why there was no answer
 	case outcome != nil:
 		return outcome
 	case err == nil && data != nil && !posted:
@@ -619,6 +627,13 @@ func (t *testRun) serve(ctx context.Context, data *requestBody) error {
 		return t.notReady(err, time.Since(started))
 	}
 	return err
+}
+
+// connectionFailed reports whether a request failed for its connection, and not
+// by an answer.
+func connectionFailed(err error) bool {
+	_, failed := errors.AsType[*url.Error](err)
+	return failed
 }
 
 // notReady adds to why a service did not get ready, after so long, that

@@ -126,6 +126,14 @@ func (t *testRun) addEnv(env []runplan.Env) {
 	t.plan.Worker.Env = append(t.plan.Worker.Env[:given:given], append(env, t.overrides.Env...)...)
 }
 
+// canLeave says why a service cannot go on when this program has ended.
+func canLeave(run engine.Run) error {
+	if r, ok := run.(*docker.Run); ok {
+		return r.CanLeave()
+	}
+	return nil
+}
+
 // leave leaves a service to itself.
 func (t *testRun) leave(run engine.Run) error {
 	r, ok := run.(*docker.Run)

@@ -49,6 +49,7 @@ type Run struct {
 	forward  *forwarder
 	asked    bool
 	left     bool // to itself
+	killed   bool // by us
 	hung     bool // the daemon, when it was to end the container
 	failure  *fault.Error
 	muted    bool
@@ -266,6 +267,9 @@ const (
 	hungTime = time.Second
 )
 
+// killed is the exit status of a program that SIGKILL has ended.
+const killed = 128 + 9
+
 // reason waits for the end of the container and says why it ended; nil means
 // that it was asked to.
 func (r *Run) reason(readErr error) error {
@@ -293,8 +297,8 @@ func (r *Run) reason(readErr error) error {
 		return nil
 	case r.failure != nil:
 		return r.failure
-	case r.asked:
-		return nil
+	case r.asked && (status != killed || r.killed):
+		return nil // whoever asks may just have seen that something is wrong
 	case lost != nil:
 		return r.start.d.explain(lost, "following the container")
 	case readErr != nil:
@@ -306,7 +310,6 @@ func (r *Run) reason(readErr error) error {
 	if words != "" {
 		words = "\n" + words
 	}
-	const killed = 128 + 9
 	memory := r.start.plan.Worker.MemoryMB
 	switch {
 	case status == killed && r.oom.Load():
@@ -396,6 +399,9 @@ func (r *Run) end() {
 		return
 	case <-time.After(killAfter):
 	}
+	r.mu.Lock()
+	r.killed = true
+	r.mu.Unlock()
 	r.signal("SIGKILL")
 	select {
 	case <-r.ended:
@@ -435,6 +441,17 @@ func (r *Run) Close() error {
 		r.closeErr = errors.Join(r.start.undo(patience), r.start.dir.Close())
 	})
 	return r.closeErr
+}
+
+// CanLeave says why a service cannot go on without this process, nil if it can.
+func (r *Run) CanLeave() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.forward == nil {
+		return nil
+	}
+	return fault.New(fault.Usage, "the service cannot be left to itself: requests reach it through this program only").
+		WithHint("publish it where it can be reached from here: --host 0.0.0.0, or without --port")
 }
 
 // Leave leaves a service that was started to be Kept to itself: it goes on, and

@@ -310,6 +310,9 @@ func TestOtherFilesAtTheSamePlace(t *testing.T) {
 	}
 	s.ready(t)
 	s.want(t, "read ../../model/weights", 200, "0.5")
+	if err := s.CanLeave(); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "through this program") {
+		t.Errorf("a service that is reached through this program may go on without it: %v", err)
+	}
 	s.stop(t)
 }
 
