@@ -7,6 +7,7 @@
 package rundir
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/openeas/eascmd/internal/cgroup"
 	"github.com/openeas/eascmd/internal/fault"
@@ -122,6 +124,42 @@ func (r *Root) Alive(name string) bool {
 	held, err := tryLock(lock)
 	return err != nil || !held
 }
+
+// Lock takes a lock by a name, which all processes with this root share. It
+// waits until nobody else has it, and calls waiting before it does.
+func (r *Root) Lock(ctx context.Context, name string, waiting func()) (unlock func(), err error) {
+	// A file that is left is swept as that of a dead run.
+	path := filepath.Join(r.path, runPrefix+name+lockSuffix)
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, fault.New(fault.Failed, "make a lock: %w", err)
+		}
+		held, err := tryLock(f)
+		if held && same(f, path) {
+			return func() { os.Remove(path); f.Close() }, nil
+		}
+		f.Close()
+		if err != nil {
+			return nil, fault.New(fault.Failed, "lock %s: %w", path, err)
+		}
+		if held {
+			continue // somebody removed it before it was locked
+		}
+		if waiting != nil {
+			waiting()
+			waiting = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(lockInterval):
+		}
+	}
+}
+
+// lockInterval is how often a lock is tried that somebody else has.
+const lockInterval = 50 * time.Millisecond
 
 // NewKept makes a directory that nothing here ever removes.
 func (r *Root) NewKept() (string, error) {

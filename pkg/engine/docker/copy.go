@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -29,6 +30,7 @@ import (
 // them.
 type volume struct {
 	name     string
+	labels   map[string]string
 	places   []string // in the container
 	writable bool
 	files    []file // the first is the volume's own directory
@@ -62,20 +64,18 @@ func (s *start) createCopied(ctx context.Context, spec *spec) error {
 	if err != nil {
 		return err
 	}
-	helper := &start{Options: s.Options, d: s.d, image: s.image}
+	helper := &start{Options: s.Options, d: s.d, root: s.root, image: s.image}
 	config := &container.Config{Image: spec.config.Image, Entrypoint: []string{"true"}, Labels: with(s.labels(), labelFiles, "true")}
 	host := &container.HostConfig{NetworkMode: "none", CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}}
 	for i, v := range volumes {
-		labels := with(s.labels(), labelContent, path.Base(v.places[0]))
+		v.labels = with(s.labels(), labelContent, path.Base(v.places[0]))
 		if s.Keep && !v.writable {
-			labels = with(labels, labelKeep, "true")
+			v.labels = with(v.labels, labelKeep, "true")
 		}
-		if err := s.makeVolume(ctx, v.name, labels); err != nil {
+		if err := s.makeVolume(ctx, v); err != nil {
 			return err
 		}
-		host.Mounts = append(host.Mounts, mount.Mount{
-			Type: mount.TypeVolume, Source: v.name, Target: fillPath(i), VolumeOptions: &mount.VolumeOptions{NoCopy: true},
-		})
+		host.Mounts = append(host.Mounts, v.mount(fillPath(i), false))
 	}
 	helperSpec := *spec
 	helperSpec.config, helperSpec.name = config, spec.name+"-files"
@@ -92,14 +92,23 @@ func (s *start) createCopied(ctx context.Context, spec *spec) error {
 // fillPath is where the container that takes the files has the i-th volume.
 func fillPath(i int) string { return fmt.Sprintf("/volume-%d", i) }
 
-func (s *start) makeVolume(ctx context.Context, name string, labels map[string]string) error {
-	limited, cancel := s.d.limit(ctx, askTime)
-	defer cancel()
-	_, err := s.d.VolumeCreate(limited, volumetypes.CreateOptions{Name: name, Labels: labels})
+// mount is the volume at a place in a container. One that another run has
+// removed since it was found is made again with the container, as ours.
+func (v *volume) mount(target string, readOnly bool) mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeVolume, Source: v.name, Target: target, ReadOnly: readOnly,
+		VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: v.labels},
+	}
+}
+
+func (s *start) makeVolume(ctx context.Context, v *volume) error {
+	_, err := settle(ctx, s.d, askTime, func(ctx context.Context) (volumetypes.Volume, error) {
+		return s.d.VolumeCreate(ctx, volumetypes.CreateOptions{Name: v.name, Labels: v.labels})
+	})
 	if err != nil {
 		return s.d.explain(err, "making a volume")
 	}
-	s.volumes = append(s.volumes, name)
+	s.volumes = append(s.volumes, v.name)
 	return nil
 }
 
@@ -107,10 +116,7 @@ func (s *start) createWithVolumes(ctx context.Context, spec *spec, volumes []*vo
 	host := *spec.host
 	for _, v := range volumes {
 		for _, target := range v.places {
-			host.Mounts = append(host.Mounts, mount.Mount{
-				Type: mount.TypeVolume, Source: v.name, Target: target, ReadOnly: !v.writable,
-				VolumeOptions: &mount.VolumeOptions{NoCopy: true},
-			})
+			host.Mounts = append(host.Mounts, v.mount(target, !v.writable))
 		}
 	}
 	return s.create(ctx, spec, &host)
@@ -265,7 +271,7 @@ func (v *volume) identify(ctx context.Context, owner, run string, read func(n in
 			if header.Typeflag != tar.TypeReg {
 				continue
 			}
-			if err := copyFile(ctx, h, f, read); err != nil {
+			if err := copyFile(ctx, h, f, true, read); err != nil {
 				return err
 			}
 		}
@@ -283,8 +289,10 @@ func btoi(b bool) int {
 	return 0
 }
 
-// copyFile copies a file's content, which must not change meanwhile.
-func copyFile(ctx context.Context, w io.Writer, f file, read func(n int)) error {
+// copyFile copies a file's content, which must not change meanwhile: not at all
+// where exact is set, because a name is made of it, and never so that there is
+// less of it.
+func copyFile(ctx context.Context, w io.Writer, f file, exact bool, read func(n int)) error {
 	src, err := os.Open(f.source)
 	if err != nil {
 		return fault.New(fault.Failed, "copy files to the daemon: %w", err).
@@ -297,6 +305,10 @@ func copyFile(ctx context.Context, w io.Writer, f file, read func(n int)) error 
 	}
 	if n != f.info.Size() {
 		return fault.New(fault.Failed, "copy files to the daemon: %s became shorter meanwhile", f.source).
+			WithHint("start again when nothing writes to it")
+	}
+	if now, err := src.Stat(); exact && (err != nil || now.Size() != n || !now.ModTime().Equal(f.info.ModTime())) {
+		return fault.New(fault.Failed, "copy files to the daemon: %s was written to meanwhile", f.source).
 			WithHint("start again when nothing writes to it")
 	}
 	return nil
@@ -345,26 +357,25 @@ func (v *volume) header(f file, dir string, uid, gid int) *tar.Header {
 // fill copies files to the volumes that the container has, but for those that
 // have them already.
 func (s *start) fill(ctx context.Context, volumes []*volume) error {
-	var missing []int
-	var total int64
-	for i, v := range volumes {
-		asked, cancel := s.d.limit(ctx, askTime)
-		stat, err := s.d.ContainerStatPath(asked, s.container, fillPath(i))
-		err = s.d.explain(err, "looking at a volume")
-		cancel()
-		if err != nil && !errdefs.IsNotFound(err) {
-			return err
-		}
-		if err == nil && !v.writable && stat.Mtime.Equal(v.mark) {
-			continue
-		}
-		missing = append(missing, i)
-		for _, f := range v.files {
-			total += v.header(f, "", 0, 0).Size
-		}
+	missing, err := s.unfilled(ctx, volumes)
+	if err != nil || len(missing) == 0 {
+		return err
 	}
-	if len(missing) == 0 {
-		return nil
+	// Another run may be filling one of them, or read from it as soon as it is
+	// full: only one at a time, and never again.
+	unlock, err := s.lockVolumes(ctx, volumes, missing)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if missing, err = s.unfilled(ctx, volumes); err != nil || len(missing) == 0 {
+		return err
+	}
+	var total int64
+	for _, i := range missing {
+		for _, f := range volumes[i].files {
+			total += volumes[i].header(f, "", 0, 0).Size
+		}
 	}
 	update, done := s.progress("copying files to the daemon")
 	defer done()
@@ -406,6 +417,51 @@ func (s *start) fill(ctx context.Context, volumes []*volume) error {
 	return nil
 }
 
+// unfilled lists the volumes that lack their files.
+func (s *start) unfilled(ctx context.Context, volumes []*volume) ([]int, error) {
+	var missing []int
+	for i, v := range volumes {
+		asked, cancel := s.d.limit(ctx, askTime)
+		stat, err := s.d.ContainerStatPath(asked, s.container, fillPath(i))
+		err = s.d.explain(err, "looking at a volume")
+		cancel()
+		if err != nil && !errdefs.IsNotFound(err) {
+			return nil, err
+		}
+		if err != nil || v.writable || !stat.Mtime.Equal(v.mark) {
+			missing = append(missing, i)
+		}
+	}
+	return missing, nil
+}
+
+// lockVolumes waits until no other run fills one of the volumes that are shared.
+func (s *start) lockVolumes(ctx context.Context, volumes []*volume, which []int) (unlock func(), err error) {
+	var names []string
+	for _, i := range which {
+		if !volumes[i].writable {
+			names = append(names, volumes[i].name)
+		}
+	}
+	slices.Sort(names) // everybody in the same order
+	var all []func()
+	unlock = func() {
+		for _, u := range all {
+			u()
+		}
+	}
+	waiting := sync.OnceFunc(func() { s.log("another eascmd copies the same files; waiting for it") })
+	for _, name := range names {
+		u, err := s.root.Lock(ctx, name, waiting)
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return unlock, nil
+}
+
 // writeArchive writes the files of volumes as one archive for the directory place
 // of a container that has them at fillPath.
 func (s *start) writeArchive(ctx context.Context, w io.Writer, place string, volumes []*volume, which []int, read func(n int)) error {
@@ -421,7 +477,7 @@ func (s *start) writeArchive(ctx context.Context, w io.Writer, place string, vol
 			if h.Typeflag != tar.TypeReg {
 				continue
 			}
-			if err := copyFile(ctx, t, f, read); err != nil {
+			if err := copyFile(ctx, t, f, !v.writable, read); err != nil {
 				return err
 			}
 		}

@@ -382,9 +382,9 @@ func (s *start) sees(ctx context.Context, f entry) (bool, error) {
 
 // create creates the container.
 func (s *start) create(ctx context.Context, spec *spec, host *container.HostConfig) error {
-	limited, cancel := s.d.limit(ctx, createTime)
-	defer cancel()
-	made, err := s.d.ContainerCreate(limited, spec.config, host, nil, nil, spec.name)
+	made, err := settle(ctx, s.d, createTime, func(ctx context.Context) (container.CreateResponse, error) {
+		return s.d.ContainerCreate(ctx, spec.config, host, nil, nil, spec.name)
+	})
 	if err != nil {
 		if unseen(err) {
 			return err
@@ -396,6 +396,20 @@ func (s *start) create(ctx context.Context, spec *spec, host *container.HostConf
 		s.warn(w, "")
 	}
 	return nil
+}
+
+// settleTime is how long the daemon has to end what it is at when nobody wants
+// it any more.
+const settleTime = 5 * time.Second
+
+// settle makes a call that makes something, within a limit. The daemon goes on
+// when the caller has gone: the call is given a moment more, to learn what there
+// is to be removed.
+func settle[T any](ctx context.Context, d *Daemon, limit time.Duration, call func(context.Context) (T, error)) (T, error) {
+	calling, cancel := d.limit(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(settleTime, cancel) })()
+	return call(calling)
 }
 
 // unseen reports whether a container was refused because a file to be mounted
