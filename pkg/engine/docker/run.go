@@ -433,11 +433,16 @@ func (r *Run) Close() error {
 		r.ask()
 		r.end()
 		r.mu.Lock()
-		patience := removeTime
-		if r.hung {
+		patience, hung := removeTime, r.hung
+		if hung {
 			patience = hungTime
 		}
 		r.mu.Unlock()
+		if !hung {
+			// Again: what a killed run had asked for may have come since this one
+			// was started.
+			r.start.sweep(context.Background())
+		}
 		r.closeErr = errors.Join(r.start.undo(patience), r.start.dir.Close())
 	})
 	return r.closeErr
