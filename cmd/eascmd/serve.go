@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -82,7 +81,7 @@ ready, the processor's output.`,
 	flags.IntVar(&opts.planFD, "plan-fd", -1, "read the plan from this open file `descriptor`")
 	flags.StringVar(&opts.privateRoot, "private-root", "", "have the workspace at the absolute paths of EAS")
 	flags.StringVar(&opts.image, "image", "", "the `name` of the image that this runs in: check the processor and find its host here")
-	flags.StringVar(&opts.connect, "connect", "", "pass standard input and output to this `address` of the container, and do nothing else")
+	flags.StringVar(&opts.connect, "connect", "", "pass the connections that come through standard input and output on to this `address` of the container")
 	for _, name := range []string{"plan-fd", "private-root", "image", "connect"} {
 		_ = flags.MarkHidden(name)
 	}
@@ -91,7 +90,7 @@ ready, the processor's output.`,
 
 func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 	if o.connect != "" {
-		return passThrough(ctx, o.connect, a.term.In, a.term.Out)
+		return docker.PassOn(ctx, o.connect, a.term.In, a.term.Out)
 	}
 	if o.privateRoot != "" {
 		if err := process.EnterPrivateRoot(o.privateRoot, o.runtimeDir); err != nil {
@@ -233,20 +232,4 @@ func (o *serveOptions) prepareInImage(ctx context.Context, plan *runplan.Plan, e
 	}
 	plan.Worker.Command = []string{host}
 	return nil
-}
-
-// passThrough passes what it reads from in to an address, and what comes back to
-// out: a connection for somebody who can start programs here, but not connect.
-func passThrough(ctx context.Context, address string, in io.Reader, out io.Writer) error {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return fault.New(fault.Failed, "connect: %w", err)
-	}
-	defer c.Close()
-	go func() {
-		_, _ = io.Copy(c, in)
-		_ = c.(*net.TCPConn).CloseWrite()
-	}()
-	_, err = io.Copy(out, c)
-	return err
 }

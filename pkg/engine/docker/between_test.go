@@ -19,8 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types"
-
 	"github.com/openeas/eascmd/internal/dockertest"
 	"github.com/openeas/eascmd/pkg/engine/enginetest"
 	"github.com/openeas/eascmd/pkg/runplan"
@@ -182,28 +180,5 @@ func TestFileThatChangesWhileItIsCopied(t *testing.T) {
 	}
 	if err := copyFile(t.Context(), io.Discard, f, false, change); err != nil {
 		t.Errorf("a file of the run's own: %v", err)
-	}
-}
-
-// Whatever still comes for a client that has left does not wait for a reader.
-func TestTunnelCloses(t *testing.T) {
-	near, far := net.Pipe()
-	defer far.Close()
-	r, w := io.Pipe()
-	written := make(chan error, 1)
-	go func() {
-		_, err := w.Write([]byte("an answer"))
-		written <- err
-	}()
-	if err := (&tunnel{r, near, types.HijackedResponse{Conn: near}}).Close(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-written:
-		if err == nil {
-			t.Error("somebody has read it")
-		}
-	case <-time.After(patience):
-		t.Fatal("it waits")
 	}
 }

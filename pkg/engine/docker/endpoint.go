@@ -13,9 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/docker/go-connections/nat"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -61,7 +59,8 @@ func (s *start) findEndpoint(ctx context.Context) (string, *forwarder, error) {
 	if direct != "" && s.plan.Gateway.Port == 0 {
 		return "http://" + direct, nil, nil
 	}
-	dial := s.dialThrough
+	tunnel := s.through()
+	dial := tunnel.dial
 	if direct != "" {
 		dial = func(ctx context.Context) (io.ReadWriteCloser, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", direct)
@@ -69,7 +68,7 @@ func (s *start) findEndpoint(ctx context.Context) (string, *forwarder, error) {
 	} else {
 		s.log("neither the published port nor the container can be reached from here; requests go through the daemon, which takes longer")
 	}
-	f, err := forward(net.JoinHostPort(cmp.Or(s.plan.Gateway.Host, "127.0.0.1"), strconv.Itoa(s.plan.Gateway.Port)), dial)
+	f, err := forward(net.JoinHostPort(cmp.Or(s.plan.Gateway.Host, "127.0.0.1"), strconv.Itoa(s.plan.Gateway.Port)), dial, tunnel.close)
 	if err != nil {
 		return "", nil, err
 	}
@@ -154,63 +153,24 @@ func (s *start) answers(ctx context.Context, address string, patience time.Durat
 	return err == nil && resp.StatusCode == http.StatusOK && strings.TrimSpace(string(text)) == s.instance
 }
 
-// dialThrough makes a connection to the gateway through the daemon: a second
-// program in the container that passes on what it reads.
-func (s *start) dialThrough(ctx context.Context) (io.ReadWriteCloser, error) {
-	limited, cancel := s.d.limit(ctx, askTime)
-	defer cancel()
-	made, err := s.d.ContainerExecCreate(limited, s.container, container.ExecOptions{
-		Cmd:         []string{programPath, "serve", "--connect", "127.0.0.1:" + strconv.Itoa(gatewayPort)},
-		AttachStdin: true, AttachStdout: true, AttachStderr: true,
-	})
-	if err != nil {
-		return nil, s.d.explain(err, "connecting to the service through the daemon")
-	}
-	stream, err := s.d.ContainerExecAttach(limited, made.ID, container.ExecAttachOptions{})
-	if err != nil {
-		return nil, s.d.explain(err, "connecting to the service through the daemon")
-	}
-	r, w := io.Pipe()
-	go func() {
-		_, err := stdcopy.StdCopy(w, io.Discard, stream.Reader)
-		w.CloseWithError(err)
-	}()
-	return &tunnel{r, stream.Conn, stream}, nil
-}
-
-// tunnel is a connection through the daemon.
-type tunnel struct {
-	*io.PipeReader
-	io.Writer
-	stream types.HijackedResponse
-}
-
-// CloseWrite tells the service that nothing more comes.
-func (t *tunnel) CloseWrite() error { return t.stream.CloseWrite() }
-
-// Close ends the connection.
-func (t *tunnel) Close() error {
-	t.stream.Close()
-	return t.PipeReader.Close() // else what has come already waits for a reader forever
-}
-
 // forwarder is a port of this machine that leads to the service.
 type forwarder struct {
 	listener net.Listener
 	dial     func(ctx context.Context) (io.ReadWriteCloser, error)
 	ctx      context.Context
 	cancel   context.CancelFunc
+	end      func() // of what dial uses
 	all      sync.WaitGroup
 }
 
-func forward(address string, dial func(ctx context.Context) (io.ReadWriteCloser, error)) (*forwarder, error) {
+func forward(address string, dial func(ctx context.Context) (io.ReadWriteCloser, error), end func()) (*forwarder, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fault.New(fault.Failed, "lead %s to the service: %w", address, err).
 			WithHint("end what listens there, or choose another port: --port 0 takes a free one")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &forwarder{listener: l, dial: dial, ctx: ctx, cancel: cancel}
+	f := &forwarder{listener: l, dial: dial, ctx: ctx, cancel: cancel, end: end}
 	f.all.Go(f.accept)
 	return f, nil
 }
@@ -257,5 +217,6 @@ func (f *forwarder) serve(near net.Conn) {
 func (f *forwarder) close() {
 	f.listener.Close()
 	f.cancel()
+	f.end()
 	f.all.Wait()
 }
