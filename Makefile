@@ -60,7 +60,7 @@ demo:
 test:
 	@mkdir -p .cache/test
 	$(GO) build -o .cache/test/ ./internal/testsummary ./internal/dockertest/withengine
-	.cache/test/withengine .cache/test/testsummary -race -timeout 20m ./...
+	.cache/test/withengine .cache/test/testsummary -race -timeout 40m ./...
 
 bench: bin/eascmd
 	$(GO) run ./test/bench

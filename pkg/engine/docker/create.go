@@ -389,6 +389,10 @@ func (s *start) create(ctx context.Context, spec *spec, host *container.HostConf
 		if unseen(err) {
 			return err
 		}
+		if strings.Contains(err.Error(), "inimum memory limit allowed") {
+			return fault.New(fault.Description, "metadata.memory is %d MB, which is less than a container can live on: %w", s.plan.Worker.MemoryMB, err).
+				WithHint("it is in megabytes: raise it, or leave it out for no limit")
+		}
 		return s.d.explainGPU(s.d.explain(err, "creating the container"), s.GPUs)
 	}
 	s.container = made.ID
