@@ -98,6 +98,10 @@ func (d *Daemon) buildImage(ctx context.Context, r *recipe, base image, tag stri
 	return nil
 }
 
+// fullDiskQuiet is how long a build may say nothing that has said that there is
+// no room.
+const fullDiskQuiet = 30 * time.Second
+
 // runBuild has the daemon build, and follows what the builder prints.
 func (d *Daemon) runBuild(parent context.Context, opts build.ImageBuildOptions, o *imageOptions, said *output) error {
 	ctx, watch, stop := newWatch(parent, o.quiet())
@@ -110,7 +114,13 @@ func (d *Daemon) runBuild(parent context.Context, opts build.ImageBuildOptions, 
 		return err
 	}
 	defer resp.Body.Close()
-	err = readMessages(ctx, resp.Body, watch, func(m *message) { said.write(m.Stream) })
+	err = readMessages(ctx, resp.Body, watch, func(m *message) {
+		said.write(m.Stream)
+		if tellsFullDisk(m.Stream) {
+			// apt-get, for one, may hang then.
+			watch.hurry(fullDiskQuiet)
+		}
+	})
 	said.end()
 	return err
 }
@@ -201,7 +211,11 @@ func (d *Daemon) explainBuild(ctx context.Context, err error, said *output, base
 	if len(said.tail) > 0 {
 		tail = "\n  " + store.Mask(strings.Join(said.tail, "\n  ")) // a proxy may have a password
 	}
-	if quiet, ok := errors.AsType[*quietError](err); ok {
+	quiet, ok := errors.AsType[*quietError](err)
+	if ok && tellsFullDisk(said.all.String()) {
+		return fault.New(fault.Failed, "%s: the Docker daemon's disk is full: %w%s", doing, quiet, tail).WithHint("%s", d.freeSpace())
+	}
+	if ok {
 		return fault.New(fault.Missing, "%s: %w%s", doing, quiet, tail).
 			WithHint("the network of its containers or the daemon itself hangs: `docker run --rm %s true` tries the latter, and %s", base.Ref, p.advice(d))
 	}

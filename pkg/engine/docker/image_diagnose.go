@@ -20,7 +20,7 @@ func (d *Daemon) diagnoseBuild(text string, base image, p *buildProxies) (kind f
 		return false
 	}
 	switch {
-	case says("no space left on device", "No space left on device", "disk quota exceeded", "You don't have enough free space"):
+	case tellsFullDisk(text):
 		return fault.Failed, "the Docker daemon's disk is full", d.freeSpace()
 	case says("eascmd: no package manager"):
 		return fault.Missing, "it has no package manager", "use --base-image with one that has apt-get, apk, dnf, microdnf or yum, " +
@@ -51,6 +51,16 @@ func (d *Daemon) diagnoseBuild(text string, base image, p *buildProxies) (kind f
 	}
 	return fault.Failed, "a step of the build failed",
 		"use another --base-image, such as " + defaultBase + ", or --image to run in " + base.Ref + " as it is"
+}
+
+// tellsFullDisk reports whether a program says that there is no room.
+func tellsFullDisk(text string) bool {
+	for _, mark := range [...]string{"no space left on device", "No space left on device", "disk quota exceeded", "You don't have enough free space"} {
+		if strings.Contains(text, mark) {
+			return true
+		}
+	}
+	return false
 }
 
 // freeSpace is what to do where the daemon's disk is full.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,21 +50,29 @@ func (e *quietError) Error() string { return fmt.Sprintf("the daemon said nothin
 // watch ends a context when nothing happens for some time.
 type watch struct {
 	timer *time.Timer
-	quiet time.Duration
+	quiet atomic.Int64 // a time.Duration; the timer reads it too
 }
 
 // newWatch returns a context that ends quiet after the watch was last told that
 // something happens. stop is to be called in any case.
 func newWatch(parent context.Context, quiet time.Duration) (ctx context.Context, w *watch, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
-	w = &watch{time.AfterFunc(quiet, func() { cancel(&quietError{quiet}) }), quiet}
+	w = new(watch)
+	w.quiet.Store(int64(quiet))
+	w.timer = time.AfterFunc(quiet, func() { cancel(&quietError{time.Duration(w.quiet.Load())}) })
 	return ctx, w, func() {
 		w.timer.Stop()
 		cancel(nil)
 	}
 }
 
-func (w *watch) happens() { w.timer.Reset(w.quiet) }
+func (w *watch) happens() { w.timer.Reset(time.Duration(w.quiet.Load())) }
+
+// hurry makes the time shorter for which nothing may happen.
+func (w *watch) hurry(quiet time.Duration) {
+	w.quiet.Store(min(w.quiet.Load(), int64(quiet)))
+	w.happens()
+}
 
 // readMessages reads a stream of messages to its end and gives each to handle.
 // A message that reports a failure ends it with a streamError.
