@@ -1,6 +1,7 @@
 package dockertest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,7 +33,8 @@ func Program(t testing.TB) string {
 }
 
 // program builds once in a test program. All test programs build the same
-// file, which the go command leaves alone where it is up to date.
+// file, and others may be using it: it is replaced where it has changed, and
+// otherwise keeps even its times, which the go command sets anew.
 var program = sync.OnceValues(func() (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), buildTime)
 	defer cancel()
@@ -51,15 +53,31 @@ var program = sync.OnceValues(func() (string, error) {
 	defer unlock()
 	// Another clone has another program.
 	sum := sha256.Sum256([]byte(root))
-	path := filepath.Join(dir, "program-"+hex.EncodeToString(sum[:6]), "eascmd")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", path, "./cmd/eascmd")
+	dir = filepath.Join(dir, "program-"+hex.EncodeToString(sum[:6]))
+	built, path := filepath.Join(dir, "built"), filepath.Join(dir, "eascmd")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", built, "./cmd/eascmd")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return path, nil
+	return path, update(path, built)
 })
+
+// update makes file what source is, in one step, if it is not so yet.
+func update(file, source string) error {
+	want, err := os.ReadFile(source)
+	if err != nil {
+		return err
+	}
+	if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, want) {
+		return nil
+	}
+	if err := os.WriteFile(file+".new", want, 0o755); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
 
 // moduleRoot returns the directory that go.mod lies in.
 func moduleRoot(ctx context.Context) (string, error) {
