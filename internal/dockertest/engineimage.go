@@ -19,11 +19,11 @@ import (
 )
 
 // engineFile is the Dockerfile of an image with Debian's own Docker Engine.
-// It says where packages come from, because that differs between the images
-// that go by the name of BaseImage.
+// Packages come from where the base image gets its own; the release is changed
+// where it is named, which differs between the images that go by the name of
+// BaseImage.
 const engineFile = `FROM ` + BaseImage + `
-RUN rm -rf /etc/apt/sources.list.d/* \
- && echo 'deb http://deb.debian.org/debian %s main' >/etc/apt/sources.list \
+RUN find /etc/apt -name '*.sources' -o -name sources.list | xargs sed -i 's/` + suite + `/%s/g' \
  && apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io iproute2 iptables \
  && rm -rf /var/lib/apt/lists/*
