@@ -26,15 +26,7 @@ import (
 // announce, when not nil, is called with the path before the group is made, so
 // that a caller can leave a note for whoever cleans up after it.
 func Create(name string, limit int64, announce func(dir string) error) (string, error) {
-	self, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	places, err := candidates(self, mounts)
+	places, err := places()
 	if err != nil {
 		return "", err
 	}
@@ -59,15 +51,7 @@ func Create(name string, limit int64, announce func(dir string) error) (string, 
 // Own returns the directory of the group that this process is in and that
 // limits its memory.
 func Own() (string, error) {
-	self, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	places, err := candidates(self, mounts)
+	places, err := places()
 	if err != nil {
 		return "", err
 	}
@@ -79,6 +63,19 @@ type place struct {
 	parent  string
 	version int
 	own     bool // it is this process's own group
+}
+
+// places finds where this process could make a group, best first.
+func places() ([]place, error) {
+	self, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return candidates(self, mounts)
 }
 
 // candidates finds, from the texts of /proc/self/cgroup and
