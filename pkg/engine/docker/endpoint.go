@@ -17,6 +17,7 @@ import (
 	"github.com/docker/go-connections/nat"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/engine/child"
 )
 
 // InstancePath is where a gateway tells which run it belongs to.
@@ -72,7 +73,7 @@ func (s *start) findEndpoint(ctx context.Context) (string, *forwarder, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if address := callable(f.listener.Addr().String()); s.answers(ctx, address, throughTime) {
+	if address := child.Callable(f.listener.Addr().String()); s.answers(ctx, address, throughTime) {
 		return "http://" + address, f, nil
 	}
 	f.close()
@@ -91,7 +92,7 @@ func (s *start) published(info container.InspectResponse) []string {
 	}
 	var list []string
 	for _, b := range info.NetworkSettings.Ports[nat.Port(strconv.Itoa(gatewayPort)+"/tcp")] {
-		list = append(list, callable(net.JoinHostPort(b.HostIP, b.HostPort)))
+		list = append(list, child.Callable(net.JoinHostPort(b.HostIP, b.HostPort)))
 		if ip := net.ParseIP(b.HostIP); remote != "" && ip != nil && ip.IsUnspecified() {
 			list = append(list, net.JoinHostPort(remote, b.HostPort))
 		}
@@ -116,19 +117,6 @@ func containerAddresses(info container.InspectResponse) []string {
 		}
 	}
 	return list
-}
-
-// callable turns the address that a service listens on into one that can be
-// called: one that stands for all addresses is no address.
-func callable(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // answers reports whether this run's gateway answers at an address.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/internal/rundir"
+	"github.com/openeas/eascmd/pkg/engine/child"
 )
 
 // Labels of the containers and volumes of a run. Owner tells ours from those of
@@ -253,7 +254,7 @@ func List(ctx context.Context, d *Daemon) ([]Service, error) {
 		}
 		for _, p := range c.Ports {
 			if p.PrivatePort == gatewayPort && p.PublicPort != 0 {
-				s.Endpoint = "http://" + callable(net.JoinHostPort(p.IP, strconv.Itoa(int(p.PublicPort))))
+				s.Endpoint = "http://" + child.Callable(net.JoinHostPort(p.IP, strconv.Itoa(int(p.PublicPort))))
 				break
 			}
 		}

@@ -28,7 +28,7 @@ type Run struct {
 	start  *start
 	name   string
 	stream types.HijackedResponse
-	words  *tail // standard error
+	words  *child.Words // standard error
 	exited <-chan container.WaitResponse
 	lost   <-chan error // of the wait for the end
 	oom    atomic.Bool
@@ -74,7 +74,7 @@ func (s *start) run(ctx context.Context) (*Run, error) {
 	}
 	background, watch := context.WithCancel(context.Background())
 	r := &Run{
-		start: s, name: s.containerName(), stream: stream, words: new(tail), watch: watch,
+		start: s, name: s.containerName(), stream: stream, words: new(child.Words), watch: watch,
 		out:    make(chan event.Event, 64),
 		silent: make(chan struct{}),
 		ended:  make(chan struct{}),
@@ -220,12 +220,8 @@ func (r *Run) note(e event.Event) (event.Event, bool) {
 	case event.Released:
 		close(r.free)
 	case event.Failed:
-		kind := fault.Kind(e.Exit)
-		if kind == 0 {
-			kind = fault.Failed
-		}
 		r.mu.Lock()
-		r.failure = &fault.Error{Kind: kind, Text: e.Message, Hint: e.Hint}
+		r.failure = child.Failure(e)
 		r.mu.Unlock()
 	}
 	return e, true
@@ -371,10 +367,11 @@ func (r *Run) ask() {
 // signal has the daemon send a signal to the program, and does not wait for it:
 // a daemon may hang. That the program has ended is no fault.
 func (r *Run) signal(name string) {
+	id := r.start.container // which the end of the run forgets, meanwhile
 	go func() {
 		ctx, cancel := r.start.d.limit(context.Background(), askTime)
 		defer cancel()
-		_ = r.start.d.ContainerKill(ctx, r.start.container, name)
+		_ = r.start.d.ContainerKill(ctx, id, name)
 	}()
 }
 
@@ -510,28 +507,4 @@ func (r *Run) release() error {
 		return fault.New(fault.Failed, "leaving the service to itself: the program in the container %s has not answered within %v", r.name, askTime).
 			WithHint("look at the Docker daemon (%s)", r.start.d.Endpoint)
 	}
-}
-
-// tail keeps the last of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-const tailSize = 32 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if over := len(t.text) - tailSize; over > 0 {
-		t.text = append(t.text[:0], t.text[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.text)
 }

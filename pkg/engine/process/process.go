@@ -9,7 +9,6 @@ package process
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,7 +132,7 @@ type command struct {
 	lifeline *os.File // kept open by us alone: its end is ours
 	events   *os.File
 	planIn   *os.File
-	stderr   *tail
+	stderr   *child.Words
 	theirs   []*os.File // to be closed once the program has them
 	opened   error
 }
@@ -141,7 +140,7 @@ type command struct {
 // newCommand prepares a program without starting it. Descriptors: 0 the
 // lifeline, 1 the events, 2 its words, 3 the plan, from 4 on what it holds.
 func newCommand(ctx context.Context, executable string, args []string, plan *runplan.Plan, hold []*os.File) *command {
-	c := &command{Cmd: exec.Command(executable, args...), plan: plan, stderr: new(tail)}
+	c := &command{Cmd: exec.Command(executable, args...), plan: plan, stderr: new(child.Words)}
 	pipe := func() (r, w *os.File) {
 		r, w, err := os.Pipe()
 		c.opened = errors.Join(c.opened, err)
@@ -258,13 +257,9 @@ func (r *run) note(e event.Event) {
 	defer r.mu.Unlock()
 	switch e.Type {
 	case event.Listening:
-		r.endpoint = "http://" + reachable(e.Address)
+		r.endpoint = "http://" + child.Callable(e.Address)
 	case event.Failed:
-		kind := fault.Kind(e.Exit)
-		if kind == 0 {
-			kind = fault.Failed
-		}
-		r.failure = &fault.Error{Kind: kind, Text: e.Message, Hint: e.Hint}
+		r.failure = child.Failure(e)
 	}
 }
 
@@ -358,44 +353,6 @@ func (r *run) Close() error {
 		r.closeErr = r.dir.Close()
 	})
 	return r.closeErr
-}
-
-// reachable turns the address that a service listens on into one that can be
-// called: one that stands for all addresses is no address.
-func reachable(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	// A socket on [::] takes calls for IPv4 too.
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
-}
-
-// tail keeps the last of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-const tailSize = 32 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if over := len(t.text) - tailSize; over > 0 {
-		t.text = append(t.text[:0], t.text[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.text)
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -465,14 +465,3 @@ func copyProgram(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
-
-func TestReachable(t *testing.T) {
-	for address, want := range map[string]string{
-		"127.0.0.1:80": "127.0.0.1:80", "0.0.0.0:80": "127.0.0.1:80", "[::]:80": "127.0.0.1:80",
-		"[::1]:80": "[::1]:80", "10.0.0.1:80": "10.0.0.1:80", "host:80": "host:80",
-	} {
-		if got := reachable(address); got != want {
-			t.Errorf("reachable(%q) = %q, want %q", address, got, want)
-		}
-	}
-}
