@@ -99,6 +99,10 @@ func Make(d *service.Description, w Workspace, command []string, o Overrides) (*
 	p.Properties["rpc.max_queue_size"] = strconv.Itoa(p.Gateway.MaxQueueSize)
 	p.Properties["eas.workspace"] = w.Dir
 	p.Worker.Env = environment(d, p, o.Env)
+	if d.ProcessorType == "python" {
+		p.Worker.HTTP = true
+		p.Worker.Unset = []string{"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"}
+	}
 	return p, nil
 }
 
@@ -122,10 +126,23 @@ func environment(d *service.Description, p *Plan, extra []Env) []Env {
 	if d.Metadata.CPU > 0 {
 		env = append(env, Env{"SCHEDULABLE_CPUS", strconv.Itoa(d.Metadata.CPU)})
 	}
+	if d.ProcessorType == "python" {
+		env = append(env, pythonEnvironment...)
+	}
 	for _, v := range d.ProcessorEnvs {
 		env = append(env, Env{v.Name, v.Value})
 	}
 	return append(env, extra...)
+}
+
+// pythonEnvironment keeps what lies around on this machine away from a Python
+// program, and makes its output and its crashes seen whatever the locale.
+var pythonEnvironment = []Env{
+	{"PYTHONNOUSERSITE", "1"},
+	{"PYTHONUTF8", "1"},
+	{"PYTHONIOENCODING", "utf-8:backslashreplace"},
+	{"PYTHONUNBUFFERED", "1"},
+	{"PYTHONFAULTHANDLER", "1"},
 }
 
 // ServiceConfig returns the service's properties as the JSON object that the

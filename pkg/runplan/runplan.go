@@ -43,8 +43,9 @@ type Processor struct {
 type Worker struct {
 	Command []string `json:"command"` // the host and its arguments
 	Env     []Env    `json:"env,omitempty"`
-	Count   int      `json:"count"`   // worker processes; each holds its own model
-	Threads int      `json:"threads"` // rpc.worker_threads: calls of process at the same time in one worker
+	Unset   []string `json:"unset,omitempty"` // variables of this process that the worker does not get; Env comes after it
+	Count   int      `json:"count"`           // worker processes; each holds its own model
+	Threads int      `json:"threads"`         // rpc.worker_threads: calls of process at the same time in one worker
 
 	LoadTimeoutMS int64    `json:"loadTimeoutMs,omitempty"` // 0: no limit
 	WarmUp        []string `json:"warmUp,omitempty"`        // files; each is the body of one request, replayed before READY
@@ -57,6 +58,10 @@ type Worker struct {
 	// puts every worker at once; or it is OwnCgroup. Empty: the runtime watches
 	// the memory of the workers itself.
 	Cgroup string `json:"cgroup,omitempty"`
+
+	// HTTP says that the program may serve HTTP itself: then requests are passed
+	// on to the port that it listens on instead of in frames.
+	HTTP bool `json:"http,omitempty"`
 
 	// GPUs says that the workers were promised NVIDIA GPUs: the runtime ends
 	// where there are none, and watches that they stay.
