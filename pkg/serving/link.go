@@ -173,6 +173,7 @@ func (l *link) readLoop(in *inbox) error {
 			}
 		case wire.Pong:
 			l.pongs.Add(1)
+		case wire.Frames, wire.Settings:
 		case wire.Drained: // its process ends now, which is what counts
 		default:
 			if h.Type.Known() {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ type supervisor struct {
 	mu       sync.Mutex
 	expected map[string]chan<- hello // workers that have not said HELLO, by key
 	seen     map[int]bool            // workers that were ready at least once
+	hosted   map[int]bool            // workers that have said what they are
 	started  time.Time
 	up       map[int]*process // running workers
 	cut      bool             // the grace time is over
@@ -52,6 +54,8 @@ type supervisor struct {
 type hello struct {
 	conn *net.UnixConn
 	in   *inbox
+	key  string
+	host string // what the worker says of itself, for people
 }
 
 // maxEarlyDeaths is how often in a row a worker may die before READY.
@@ -71,6 +75,7 @@ func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *
 		plan: plan, dir: dir, listener: listener, d: d, budget: b, metrics: m, emit: emit, times: times, payload: payload,
 		expected: make(map[string]chan<- hello),
 		seen:     make(map[int]bool),
+		hosted:   make(map[int]bool),
 		up:       make(map[int]*process),
 		greeting: make(map[net.Conn]bool),
 		accepted: make(chan struct{}),
@@ -137,9 +142,8 @@ const helloTime = 10 * time.Second
 
 func (s *supervisor) greet(conn *net.UnixConn) {
 	conn.SetDeadline(time.Now().Add(helloTime))
-	in := newInbox(conn)
-	key, err := checkHello(in)
-	if err = s.welcome(conn, in, key, err); err == nil {
+	h, err := checkHello(conn)
+	if err = s.welcome(h, err); err == nil {
 		return
 	}
 	conn.Close()
@@ -151,56 +155,58 @@ func (s *supervisor) greet(conn *net.UnixConn) {
 // welcome gives a connection to the worker whose key it has named, unless err
 // is against it. That is one step, so that no connection is left over when the
 // worker dies meanwhile.
-func (s *supervisor) welcome(conn *net.UnixConn, in *inbox, key string, err error) error {
+func (s *supervisor) welcome(h hello, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.greeting, conn)
+	delete(s.greeting, h.conn)
 	if err != nil {
 		return err
 	}
-	waiting := s.expected[key]
+	waiting := s.expected[h.key]
 	if waiting == nil {
 		return fmt.Errorf("HELLO with a key that no worker was given")
 	}
-	delete(s.expected, key)
+	delete(s.expected, h.key)
 	var payload []byte
 	payload, _ = wire.AppendProperty(payload, "protocol", strconv.Itoa(wire.MaxVersion))
 	payload, _ = wire.AppendProperty(payload, "features", "")
 	// The first bytes of a connection always find room: this does not wait.
-	if _, err := conn.Write(wire.AppendFrame(nil, wire.Header{Type: wire.Hello}, payload)); err != nil {
+	if _, err := h.conn.Write(wire.AppendFrame(nil, wire.Header{Type: wire.Hello}, payload)); err != nil {
 		return err
 	}
-	conn.SetDeadline(time.Time{})
-	waiting <- hello{conn, in}
+	h.conn.SetDeadline(time.Time{})
+	waiting <- h
 	return nil
 }
 
-// checkHello reads a worker's HELLO and returns the key in it.
-func checkHello(in *inbox) (key string, err error) {
-	h, payload, err := in.next()
+// checkHello reads a worker's HELLO.
+func checkHello(conn *net.UnixConn) (hello, error) {
+	h := hello{conn: conn, in: newInbox(conn)}
+	header, payload, err := h.in.next()
 	if err != nil {
-		return "", err
+		return h, err
 	}
-	if h.Type != wire.Hello {
-		return "", fmt.Errorf("it began with %v instead of HELLO", h.Type)
+	if header.Type != wire.Hello {
+		return h, fmt.Errorf("it began with %v instead of HELLO", header.Type)
 	}
 	props, err := wire.Properties(payload)
 	if err != nil {
-		return "", fmt.Errorf("HELLO: %w", err)
+		return h, fmt.Errorf("HELLO: %w", err)
 	}
 	lowest, err := decimal(props, "protocol.min", 0)
 	if err != nil {
-		return "", fmt.Errorf("HELLO: %w", err)
+		return h, fmt.Errorf("HELLO: %w", err)
 	}
 	highest, err := decimal(props, "protocol.max", 0)
 	if err != nil {
-		return "", fmt.Errorf("HELLO: %w", err)
+		return h, fmt.Errorf("HELLO: %w", err)
 	}
 	if lowest > wire.MaxVersion || highest < wire.MinVersion {
-		return "", fmt.Errorf("host %q speaks the worker protocol from version %d to %d; this eascmd speaks %d to %d",
+		return h, fmt.Errorf("host %q speaks the worker protocol from version %d to %d; this eascmd speaks %d to %d",
 			props["host"], lowest, highest, wire.MinVersion, wire.MaxVersion)
 	}
-	return props["key"], nil
+	h.key, h.host = props["key"], props["host"]
+	return h, nil
 }
 
 // supervise keeps worker number id up until the run ends.
@@ -341,6 +347,18 @@ func (s *supervisor) expectWorkers() {
 	s.d.expect(waiting)
 }
 
+// introduced tells what hosts the processor: at a worker's first start, since
+// that does not change.
+func (s *supervisor) introduced(id, pid int, host string) {
+	s.mu.Lock()
+	known := s.hosted[id]
+	s.hosted[id] = true
+	s.mu.Unlock()
+	if !known && host != "" {
+		s.emit(event.Event{Type: event.Hosted, Worker: id, PID: pid, Message: fmt.Sprintf("%.1000s", strings.ToValidUTF8(host, "�"))})
+	}
+}
+
 // everReady reports whether worker id was ready at least once.
 func (s *supervisor) everReady(id int) bool {
 	s.mu.Lock()
@@ -377,7 +395,7 @@ func (s *supervisor) environment(id int, key string) []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, replaced := own[name]; !replaced && !credential(name) {
+		if _, replaced := own[name]; !replaced && !credential(name) && !slices.Contains(s.plan.Worker.Unset, name) {
 			env = append(env, kv)
 		}
 	}

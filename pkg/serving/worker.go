@@ -46,6 +46,7 @@ func (w *worker) run(greeted <-chan hello) life {
 	for {
 		select {
 		case h := <-greeted:
+			w.introduced(w.id, w.process.pid, h.host)
 			reading = make(chan error, 1)
 			w.open(h, loaded, reading)
 		case err := <-loaded:
@@ -185,6 +186,7 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 			}
 			loaded <- &loadFailure{state: props["state"], message: props["message"], hint: props["hint"]}
 			return nil
+		case wire.Frames, wire.Settings:
 		case wire.Pong, wire.Drained: // the latter where it was told to end while it loads
 		default:
 			if h.Type.Known() {

@@ -171,6 +171,10 @@ func serveRequests(c *workerConn, in *inbox, mode string) {
 			}
 			body := bodies[h.ID]
 			delete(bodies, h.ID)
+			if string(body) == "hold" { // is answered by answer-all, which must not overtake it
+				c.held.Store(h.ID, true)
+				continue
+			}
 			busy.Go(func() { answerRequest(c, h.ID, body, cancelled, mode) })
 		case wire.Cancel:
 			cancelled.Store(h.ID, true)
@@ -287,8 +291,6 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 		h := wire.Header{Type: wire.Response, ID: id, Length: 100}
 		c.Write(append(h.Append(nil), "half"...))
 		die()
-	case "hold": // is answered by answer-all
-		c.held.Store(id, true)
 	case "answer-all": // the held requests, with long answers, and then a crash
 		c.held.Range(func(id, _ any) bool {
 			c.frame(wire.Header{Type: wire.Response, ID: id.(uint64), Status: 200}, bytes.Repeat([]byte{'a'}, number))

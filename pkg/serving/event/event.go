@@ -13,6 +13,7 @@ type Type string
 const (
 	Checked    Type = "checked"     // the processor was examined where it will run; Message is its entry
 	Listening  Type = "listening"   // the gateway's socket is open; Address is set
+	Hosted     Type = "hosted"      // a worker has said what hosts the processor, for the first time; Worker, PID, Message
 	Loading    Type = "loading"     // every 10 s while a worker loads; Worker, ElapsedMS
 	Ready      Type = "ready"       // every worker is ready for the first time; ElapsedMS is the loading time
 	WarmedUp   Type = "warmed-up"   // a worker has answered its warm-up requests; Worker, Message, ElapsedMS

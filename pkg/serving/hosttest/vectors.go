@@ -179,6 +179,7 @@ func play(t *testing.T, host Host, steps []step) {
 	w := launch(t, host, Options{})
 	conn := w.conn
 	conn.SetDeadline(time.Now().Add(patience))
+	bytesOfFrames := frameBytes{conn: conn}
 	next := func(st step, want wire.Type) map[string]string {
 		t.Helper()
 		f, err := readFrame(conn)
@@ -215,7 +216,7 @@ func play(t *testing.T, host Host, steps []step) {
 			w.Send(st.bytes)
 		case "<":
 			got := make([]byte, len(st.bytes))
-			n, err := io.ReadFull(conn, got)
+			n, err := io.ReadFull(&bytesOfFrames, got)
 			if err != nil || !bytes.Equal(got, st.bytes) {
 				t.Fatalf("line %d: got %s (%v)\nwant %s", st.line, abbreviate(got[:n]), err, abbreviate(st.bytes))
 			}
@@ -247,6 +248,26 @@ func play(t *testing.T, host Host, steps []step) {
 			}
 		}
 	}
+}
+
+// frameBytes reads the bytes of a worker's frames, without those of frames that
+// it may send at any time.
+type frameBytes struct {
+	conn io.Reader
+	rest []byte
+}
+
+func (b *frameBytes) Read(p []byte) (int, error) {
+	for len(b.rest) == 0 {
+		f, err := readFrame(b.conn)
+		if err != nil {
+			return 0, err
+		}
+		b.rest = wire.AppendFrame(nil, f.Header, f.payload)
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
 }
 
 func atoi(s string) int {

@@ -468,7 +468,23 @@ func (w *Worker) readFrames() error {
 	}
 }
 
+// readFrame returns the next frame that the suite waits for.
 func readFrame(r io.Reader) (frame, error) {
+	for {
+		f, err := readAnyFrame(r)
+		if err != nil || !advice(f.Header) {
+			return f, err
+		}
+	}
+}
+
+// advice reports whether a worker may send such a frame whenever it likes to,
+// or never: FRAMES and PROPERTIES.
+func advice(h wire.Header) bool {
+	return (h.Type == wire.Frames || h.Type == wire.Settings) && h.Flags&wire.Optional != 0
+}
+
+func readAnyFrame(r io.Reader) (frame, error) {
 	var head [wire.HeaderSize]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return frame{}, err

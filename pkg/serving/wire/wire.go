@@ -38,11 +38,13 @@ const (
 	Pong     Type = 9
 	Drain    Type = 10
 	Drained  Type = 11
+	Frames   Type = 12
+	Settings Type = 13
 )
 
 var typeNames = [...]string{
 	Hello: "HELLO", Start: "START", Ready: "READY", Failed: "FAILED", Request: "REQUEST", Response: "RESPONSE",
-	Cancel: "CANCEL", Ping: "PING", Pong: "PONG", Drain: "DRAIN", Drained: "DRAINED",
+	Cancel: "CANCEL", Ping: "PING", Pong: "PONG", Drain: "DRAIN", Drained: "DRAINED", Frames: "FRAMES", Settings: "PROPERTIES",
 }
 
 func (t Type) String() string {
@@ -53,7 +55,7 @@ func (t Type) String() string {
 }
 
 // Known reports whether this version of the protocol defines t.
-func (t Type) Known() bool { return t >= Hello && t <= Drained }
+func (t Type) Known() bool { return t >= Hello && t <= Settings }
 
 // Flags are a frame's flags. Unknown ones are ignored.
 type Flags uint8

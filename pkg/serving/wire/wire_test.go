@@ -29,8 +29,8 @@ func TestHeadersThatEndAConnection(t *testing.T) {
 		{Header{Type: Request, Length: MaxPayload}, true},
 		{Header{Type: Request, Length: MaxPayload + 1}, false},
 		{Header{Type: 0}, false},
-		{Header{Type: 12}, false},
-		{Header{Type: 12, Flags: Optional}, true},
+		{Header{Type: Settings + 1}, false},
+		{Header{Type: Settings + 1, Flags: Optional}, true},
 		{Header{Type: 200, Flags: Optional, Length: MaxPayload + 1}, false},
 		{Header{Type: Ping, Flags: 0x70}, true},
 	} {
