@@ -1,5 +1,5 @@
-// Package templates holds the projects that `eascmd init` writes, one
-// directory a language, and writes them: whole or not at all.
+// Package templates holds the projects that `eascmd init` and `eascmd pysdk
+// init` write, one directory a language, and writes them: whole or not at all.
 package templates
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 )
 
-//go:embed all:cpp
+//go:embed all:cpp all:python
 var projects embed.FS
 
 // Template is a project that can be written.
@@ -28,6 +28,10 @@ func List() []Template {
 		Name:    "cpp",
 		Summary: "C/C++ processor with Makefile, CMakeLists.txt, a model and a test request",
 		Next:    []string{"make", "eascmd test service.json --data @request.txt"},
+	}, {
+		Name:    "python",
+		Summary: "Python processor without an environment; `eascmd pysdk init` makes one with it",
+		Next:    []string{"eascmd test app.json --data @request.txt"},
 	}}
 }
 

@@ -13,9 +13,15 @@ import (
 // Check examines the processor of a plan without running it. It fails where
 // the processor cannot be loaded here; what else was noticed is in the report.
 // place is what messages call here, empty for this machine.
+//
+// Of a Python program it is only looked at whether it is there, and which paths
+// it names: its syntax is for the interpreter that will run it.
 func Check(plan *runplan.Plan, place string) (check.Report, error) {
-	if err := entryExists(plan.Processor); err != nil {
+	if err := entryExists(plan.Language, plan.Processor); err != nil {
 		return check.Report{}, err
+	}
+	if plan.Language == "python" {
+		return check.PythonSources(plan.Processor.Dir), nil
 	}
 	if err := executable(plan.Processor); err != nil {
 		return check.Report{}, err
@@ -47,12 +53,16 @@ func CheckEntry(w *Prepared, plan *runplan.Plan) error {
 			dir = m.Source
 		}
 	}
-	return entryExists(runplan.Processor{Dir: dir, Entry: filepath.Join(dir, rel)})
+	return entryExists(plan.Language, runplan.Processor{Dir: dir, Entry: filepath.Join(dir, rel)})
 }
 
 // entryExists explains a processor_entry that is not in the processor by what
 // is there in its place.
-func entryExists(p runplan.Processor) error {
+func entryExists(language string, p runplan.Processor) error {
+	isEntry, what := isSharedObject, "build the processor first; no shared object is there"
+	if language == "python" {
+		isEntry, what = isPythonProgram, "no Python program is there"
+	}
 	info, err := os.Stat(p.Entry)
 	if err == nil && !info.IsDir() {
 		return nil
@@ -65,14 +75,14 @@ func entryExists(p runplan.Processor) error {
 	entries, _ := os.ReadDir(p.Dir)
 	for _, e := range entries {
 		name := e.Name()
-		if isSharedObject(name) {
+		if isEntry(name) {
 			found = append(found, name)
 			continue
 		}
 		// One level deeper: the archive of a directory, not of its content.
 		below, _ := os.ReadDir(filepath.Join(p.Dir, name))
 		for _, e := range below {
-			if isSharedObject(e.Name()) {
+			if isEntry(e.Name()) {
 				found = append(found, name+"/"+e.Name())
 			}
 		}
@@ -89,7 +99,7 @@ func entryExists(p runplan.Processor) error {
 	case len(found) == 0 && len(entries) == 0:
 		return problem.WithHint("the processor is empty; build it first")
 	case len(found) == 0:
-		return problem.WithHint("build the processor first; no shared object is there")
+		return problem.WithHint("%s", what)
 	case len(found) > most:
 		return problem.WithHint("there are %s and %d more", strings.Join(found[:most], ", "), len(found)-most)
 	default:
@@ -100,6 +110,8 @@ func entryExists(p runplan.Processor) error {
 func isSharedObject(name string) bool {
 	return strings.HasSuffix(name, ".so") || strings.Contains(name, ".so.")
 }
+
+func isPythonProgram(name string) bool { return strings.HasSuffix(name, ".py") }
 
 // Variable returns the value that a variable has in the workers of a plan that
 // runs on this machine, and whether it is set at all.

@@ -48,14 +48,24 @@ func (p *preparation) find(field, address string) (source, error) {
 	}
 }
 
+// holdsEntry reports whether a directory has the processor's main file.
+func (p *preparation) holdsEntry(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(p.d.ProcessorEntry)))
+	return err == nil && p.d.ProcessorEntry != "" && info.Mode().IsRegular()
+}
+
 // local finds a file or directory of this machine. The original takes a
 // relative path from the current directory; beside the description is where
-// people expect it.
+// people expect it. A directory that is there in both places, such as ".", is the
+// one with the processor in it.
 func (p *preparation) local(field, path string) (source, error) {
 	tried := []string{path}
 	if !filepath.IsAbs(path) {
 		if beside := filepath.Join(p.opts.DescriptionDir, path); beside != filepath.Clean(path) {
 			tried = append(tried, beside)
+			if field == "processor_path" && !p.holdsEntry(path) && p.holdsEntry(beside) {
+				tried = tried[1:]
+			}
 		}
 	}
 	var absolute []string

@@ -246,8 +246,9 @@ func TestLocalPaths(t *testing.T) {
 	here, beside := t.TempDir(), t.TempDir()
 	t.Chdir(here)
 	write(t, here, map[string]string{"both/lib.so": "here", "only here/lib.so": "here"})
-	write(t, beside, map[string]string{"both/lib.so": "beside", "only beside/lib.so": "beside"})
+	write(t, beside, map[string]string{"both/lib.so": "beside", "only beside/lib.so": "beside", "lib.so": "beside"})
 	for path, want := range map[string]string{
+		".": "beside", "./": "beside", // there in both places, and the processor in one
 		"both": "here", "./only here": "here", "only beside": "beside", filepath.Join(beside, "both"): "beside",
 		"file://" + filepath.Join(beside, "both"): "beside",
 	} {
@@ -342,7 +343,6 @@ func TestPrepareRefuses(t *testing.T) {
 	}{
 		{"oss", `"processor_path": "oss://bucket/p.tar.gz", "processor_entry": "lib.so", "processor_type": "cpp"`, fault.Missing, "oss://"},
 		{"java", `"processor_path": "p", "processor_mainclass": "a.B", "processor_type": "java"`, fault.Missing, "java"},
-		{"python", `"processor_path": "p", "processor_entry": "app.py", "processor_type": "python"`, fault.Missing, "python"},
 		{"built-in", `"processor": "pmml", "model_path": "p"`, fault.Missing, "pmml"},
 		{"image", `"containers": [{"image": "x", "command": "y", "port": 8000}]`, fault.Missing, "containers"},
 		{"missing model", `"model_path": "m", "processor_path": "p", "processor_entry": "lib.so", "processor_type": "cpp"`, fault.Description, "model_path"},
