@@ -25,6 +25,12 @@ type Python struct {
 	From string
 }
 
+// Command is what makes a worker of the program entry. sdk is the directory of
+// the host, as hosts.Python has written it.
+func (p Python) Command(sdk, entry string) []string {
+	return []string{p.Path, filepath.Join(sdk, "eashost.py"), entry}
+}
+
 // FindPython returns the interpreter of the processor in dir: that of its ENV,
 // in an image the one of its data image, else what this machine or image has:
 // the active environment on this machine, or python3 on PATH.
