@@ -380,17 +380,11 @@ func (s *start) fill(ctx context.Context, volumes []*volume) error {
 	update, done := s.progress("copying files to the daemon")
 	defer done()
 
-	// No copy is too long, but one that stands still is a daemon that hangs.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stalled := time.AfterFunc(stallTime, func() {
-		cancel(fault.New(fault.Failed, "copying files to the daemon has stood still for %v", stallTime).
-			WithHint("look at the daemon and at the network to it (%s)", s.d.Endpoint))
-	})
-	defer stalled.Stop()
+	ctx, sending, end := s.watchTransfer(ctx, "copying files to the daemon")
+	defer end()
 	var copied int64
 	read := func(n int) {
-		stalled.Reset(stallTime)
+		sending()
 		copied += int64(n)
 		update(copied, total)
 	}
@@ -415,6 +409,21 @@ func (s *start) fill(ctx context.Context, volumes []*volume) error {
 		}
 	}
 	return nil
+}
+
+// watchTransfer ends a context when a transfer stands still: none is too long,
+// but one that does is a daemon that hangs. sending is to be called whenever
+// something was sent, end in any case.
+func (s *start) watchTransfer(parent context.Context, doing string) (ctx context.Context, sending, end func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stalled := time.AfterFunc(stallTime, func() {
+		cancel(fault.New(fault.Failed, "%s has stood still for %v", doing, stallTime).
+			WithHint("look at the daemon and at the network to it (%s)", s.d.Endpoint))
+	})
+	return ctx, func() { stalled.Reset(stallTime) }, func() {
+		stalled.Stop()
+		cancel(nil)
+	}
 }
 
 // unfilled lists the volumes that lack their files.

@@ -39,8 +39,23 @@ const (
 	hostsDir    = "hosts" // below programDir, as beside every eascmd
 )
 
-// gatewayPort is where the gateway listens inside, as on EAS.
-const gatewayPort = 8080
+// Where the gateway listens inside: as on EAS, or, where the processor may want
+// that port for itself, at one that nobody else asks for.
+const (
+	easPort = 8080
+	ownPort = 18080
+)
+
+// gatewayPort is where the gateway of the run listens inside.
+func (s *start) gatewayPort() int {
+	if s.plan.Worker.HTTP {
+		return ownPort
+	}
+	return easPort
+}
+
+// containerPort is gatewayPort as Docker writes it.
+func (s *start) containerPort() nat.Port { return nat.Port(strconv.Itoa(s.gatewayPort()) + "/tcp") }
 
 // How long the daemon may take. Each is far above what is usual: it tells a
 // daemon that hangs from one that is slow.
@@ -78,7 +93,8 @@ func (s *start) start(ctx context.Context) (*Run, error) {
 		return nil, err
 	}
 	s.image, err = s.d.ensureImage(ctx, imageOptions{
-		Language: s.plan.Language, Image: s.Image, Base: s.Base, CABundle: s.CABundle,
+		Language: s.plan.Language, Image: s.Image, Data: s.DataImage, DataAuth: s.DataAuth,
+		Base: s.Base, Plain: s.OwnEnvironment, CABundle: s.CABundle,
 		Env: os.Getenv, Log: s.log, Progress: s.progress,
 	})
 	if err != nil {
@@ -127,7 +143,7 @@ type spec struct {
 func (s *start) spec(ctx context.Context) (*spec, error) {
 	runtimeDir := "/run/eascmd-" + s.instance // fresh: a tmpfs keeps an existing directory's mode
 	user, group := s.user()
-	port := nat.Port(strconv.Itoa(gatewayPort) + "/tcp")
+	port := s.containerPort()
 	listen, err := s.listenIP()
 	if err != nil {
 		return nil, err
@@ -139,7 +155,7 @@ func (s *start) spec(ctx context.Context) (*spec, error) {
 		Cmd:          append(args, "-"),
 		User:         fmt.Sprintf("%d:%d", user, group),
 		WorkingDir:   "/",
-		Env:          []string{"HOME=/tmp"},
+		Env:          environment(user),
 		Labels:       s.labels(),
 		OpenStdin:    true,
 		StdinOnce:    true,
@@ -184,6 +200,16 @@ func (s *start) spec(ctx context.Context) (*spec, error) {
 		return nil, err
 	}
 	return &spec{config: config, host: host, name: s.containerName()}, nil
+}
+
+// environment is what a program may ask for that the user of a container has
+// not: a home to keep caches in, and a name, since no passwd file knows the user.
+func environment(uid int) []string {
+	name := "eas"
+	if uid == 0 {
+		name = "root"
+	}
+	return []string{"HOME=/tmp", "USER=" + name, "LOGNAME=" + name}
 }
 
 // containerName is what people see in the daemon's lists.

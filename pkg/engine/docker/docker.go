@@ -39,8 +39,16 @@ type Options struct {
 	Workspace string
 	Mounts    []Mount
 
-	Image    string // to run in; empty: one that is built
-	Base     string // of the image that is built; empty: the usual one
+	Image string // to run in; empty: one that is built
+	Base  string // of the image that is built; empty: the usual one
+
+	// DataImage is the description's data_image, which is run in where Image is
+	// empty; DataAuth its dockerAuth, which it is pulled with. OwnEnvironment is
+	// set where the processor brings all that it needs beside a C library: it runs
+	// in the base as that is.
+	DataImage, DataAuth string
+	OwnEnvironment      bool
+
 	CABundle string // a PEM file with certificate authorities, or empty
 
 	// Executable is the program that has the command serve; empty means the

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/go-connections/nat"
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/engine/child"
@@ -50,7 +49,7 @@ func (s *start) findEndpoint(ctx context.Context) (string, *forwarder, error) {
 		}
 	}
 	var direct string
-	for _, address := range containerAddresses(info) {
+	for _, address := range s.containerAddresses(info) {
 		if s.answers(ctx, address, directTime) {
 			direct = address
 			break
@@ -91,7 +90,7 @@ func (s *start) published(info container.InspectResponse) []string {
 		remote = u.Hostname()
 	}
 	var list []string
-	for _, b := range info.NetworkSettings.Ports[nat.Port(strconv.Itoa(gatewayPort)+"/tcp")] {
+	for _, b := range info.NetworkSettings.Ports[s.containerPort()] {
 		list = append(list, child.Callable(net.JoinHostPort(b.HostIP, b.HostPort)))
 		if ip := net.ParseIP(b.HostIP); remote != "" && ip != nil && ip.IsUnspecified() {
 			list = append(list, net.JoinHostPort(remote, b.HostPort))
@@ -101,7 +100,7 @@ func (s *start) published(info container.InspectResponse) []string {
 }
 
 // containerAddresses lists the addresses that the container itself has.
-func containerAddresses(info container.InspectResponse) []string {
+func (s *start) containerAddresses(info container.InspectResponse) []string {
 	if info.NetworkSettings == nil {
 		return nil
 	}
@@ -112,7 +111,7 @@ func containerAddresses(info container.InspectResponse) []string {
 		}
 		for _, ip := range []string{n.IPAddress, n.GlobalIPv6Address} {
 			if ip != "" {
-				list = append(list, net.JoinHostPort(ip, strconv.Itoa(gatewayPort)))
+				list = append(list, net.JoinHostPort(ip, strconv.Itoa(s.gatewayPort())))
 			}
 		}
 	}

@@ -40,12 +40,18 @@ const (
 
 // imageOptions say which image a container is to be made from.
 type imageOptions struct {
-	// Language is what the processor is written in: "cpp".
+	// Language is what the processor is written in: "cpp" or "python".
 	Language string
 
-	// Image is used as it is, where it is set. Otherwise an image is built on
-	// Base, or on the usual base where that is empty.
-	Image, Base string
+	// Image is used as it is, where it is set, and Data, the description's
+	// data_image, otherwise. Otherwise an image is built on Base, or on the usual
+	// base where that is empty; nothing is built where Plain is set.
+	Image, Data, Base string
+	Plain             bool
+
+	// DataAuth is what Data is pulled with, the description's dockerAuth: base64
+	// of user:password. It may be empty.
+	DataAuth string
 
 	// CABundle is a PEM file with certificate authorities that a build and the
 	// image that comes of it trust. It may be empty.
@@ -94,8 +100,13 @@ type image struct {
 // pulled or built where the daemon does not have it. What is missing for that is
 // an error of kind Missing.
 func (d *Daemon) ensureImage(ctx context.Context, o imageOptions) (image, error) {
-	if o.Image != "" {
+	switch {
+	case o.Image != "":
 		return d.haveImage(ctx, wanted{ref: o.Image, flag: "--image"}, &o)
+	case o.Data != "":
+		return d.haveImage(ctx, wanted{ref: o.Data, flag: "data_image", auth: o.DataAuth}, &o)
+	case o.Plain:
+		return d.haveImage(ctx, wanted{ref: cmp.Or(o.Base, defaultBase), flag: "--base-image"}, &o)
 	}
 	r, err := newRecipe(o.Language, d.Arch(), o.CABundle)
 	if err != nil {
@@ -127,9 +138,11 @@ func (d *Daemon) ensureImage(ctx context.Context, o imageOptions) (image, error)
 	if built, err = d.findImage(ctx, wanted{ref: tag}); !errdefs.IsNotFound(err) {
 		return built, err
 	}
+	o.log("building the image " + tag + " on " + base.Ref + ", once")
 	if err := d.buildImage(ctx, r, base, tag, &o); err != nil {
 		return image{}, err
 	}
+	d.removeOlder(ctx, r, want, tag)
 	if built, err = d.findImage(ctx, wanted{ref: tag}); errdefs.IsNotFound(err) {
 		return image{}, fault.New(fault.Failed, "the image %s was built, and is gone: %w", tag, err).
 			WithHint("run it again; something on this daemon removes images, such as `docker image prune -a`")
@@ -138,8 +151,8 @@ func (d *Daemon) ensureImage(ctx context.Context, o imageOptions) (image, error)
 }
 
 // wanted is an image by its name, and the flag that has named it or could name
-// another.
-type wanted struct{ ref, flag string }
+// another. It is pulled with auth, base64 of user:password, where that is set.
+type wanted struct{ ref, flag, auth string }
 
 // family is the name as people write it: debian:12-slim, not
 // docker.io/library/debian:12-slim.

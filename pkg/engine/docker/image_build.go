@@ -65,7 +65,6 @@ func lockBuild(ctx context.Context, tag string, o *imageOptions) (unlock func(),
 // nothing else behind, however it ends.
 func (d *Daemon) buildImage(ctx context.Context, r *recipe, base image, tag string, o *imageOptions) error {
 	name := rand.Text()
-	want := wanted{ref: base.Ref, flag: "--base-image"}
 	archive, err := r.context(base.ID, name)
 	if err != nil {
 		return fault.New(fault.Failed, "prepare the build of an image: %w", err)
@@ -74,8 +73,6 @@ func (d *Daemon) buildImage(ctx context.Context, r *recipe, base image, tag stri
 	if proxies.unreachable != "" {
 		o.log("the proxy " + proxies.unreachable + " is this machine's own, which containers of this daemon do not reach")
 	}
-	o.log("building the image " + tag + " on " + base.Ref + ", once")
-
 	said := output{line: func(line string) {
 		if text, ok := strings.CutPrefix(line, stepMark); ok {
 			o.log(text)
@@ -85,16 +82,15 @@ func (d *Daemon) buildImage(ctx context.Context, r *recipe, base image, tag stri
 		Version: build.BuilderV1, // the other one needs a session with us
 		Tags:    []string{tag},
 		Labels: map[string]string{
-			imageLabel: r.language, baseLabel: want.family(), recipeLabel: r.hash(), authoritiesLabel: r.authorities,
+			imageLabel: r.language, baseLabel: wanted{ref: base.Ref}.family(), recipeLabel: r.hash(), authoritiesLabel: r.authorities,
 		},
 		Context: archive, Dockerfile: "Dockerfile", BuildArgs: proxies.args, NetworkMode: proxies.network,
 		Remove: true, ForceRemove: true,
 	}, o, &said)
 	d.cleanBuild(ctx, name, err != nil)
 	if err != nil {
-		return d.explainBuild(ctx, err, &said, base, proxies)
+		return d.explainBuild(ctx, err, &said, r.language, base, proxies)
 	}
-	d.removeOlder(ctx, r, want, tag)
 	return nil
 }
 
@@ -202,7 +198,7 @@ func (d *Daemon) removeOlder(ctx context.Context, r *recipe, base wanted, tag st
 }
 
 // explainBuild says why an image could not be built.
-func (d *Daemon) explainBuild(ctx context.Context, err error, said *output, base image, p *buildProxies) error {
+func (d *Daemon) explainBuild(ctx context.Context, err error, said *output, language string, base image, p *buildProxies) error {
 	doing := "building an image on " + base.Ref
 	if ctx.Err() != nil {
 		return d.explain(context.Cause(ctx), doing)
@@ -223,6 +219,6 @@ func (d *Daemon) explainBuild(ctx context.Context, err error, said *output, base
 	if !ok {
 		return d.explain(err, doing)
 	}
-	kind, why, hint := d.diagnoseBuild(said.all.String()+string(failure), base, p)
+	kind, why, hint := d.diagnoseBuild(said.all.String()+string(failure), language, base, p)
 	return fault.New(kind, "%s: %s: %w%s", doing, why, streamError(store.Mask(string(failure))), tail).WithHint("%s", hint)
 }

@@ -7,10 +7,19 @@ import (
 )
 
 // withoutBuild is the way out where nothing can be installed.
-const withoutBuild = "--base-image with an image that has gcc, libstdc++, libgomp and ca-certificates needs no network, and --image is used as it is"
+func withoutBuild(language string) string {
+	switch language {
+	case "python":
+		return "--base-image with an image that has python3, pip and ca-certificates needs no network, and --image is used as it is"
+	case devLanguage:
+		return "--base with an image that has gcc, g++, make, git and Python needs no network"
+	}
+	return "--base-image with an image that has gcc, libstdc++, libgomp and ca-certificates needs no network, and --image is used as it is"
+}
 
-// diagnoseBuild says what the output of a failed build means, and what to do.
-func (d *Daemon) diagnoseBuild(text string, base image, p *buildProxies) (kind fault.Kind, why, hint string) {
+// diagnoseBuild says what the output of a failed build for a language means, and
+// what to do.
+func (d *Daemon) diagnoseBuild(text, language string, base image, p *buildProxies) (kind fault.Kind, why, hint string) {
 	says := func(marks ...string) bool {
 		for _, mark := range marks {
 			if strings.Contains(text, mark) {
@@ -42,10 +51,12 @@ func (d *Daemon) diagnoseBuild(text string, base image, p *buildProxies) (kind f
 	case says("Temporary failure resolving", "Could not resolve", "Couldn't resolve", "Unable to connect to", "Could not connect to",
 		"Network is unreachable", "Network unreachable", "temporary error (try again later)", "network error (check Internet connection",
 		"Could not retrieve mirrorlist", "Cannot prepare internal mirrorlist", "Connection timed out", "Connection refused", "Connection failed"):
-		return fault.Missing, "containers of this daemon do not reach the package sources", p.advice(d) + "; " + withoutBuild
+		return fault.Missing, "containers of this daemon do not reach the package sources", p.advice(d) + "; " + withoutBuild(language)
 	case says("404  Not Found", "does not have a Release file", "Status code: 404", "no longer has a Release file", "The requested URL returned error: 404"):
 		return fault.Missing, "its packages are no longer where it looks for them", "its distribution may have reached its end: " +
 			"use a newer one with --base-image, or --image to run in " + base.Ref + " as it is"
+	case says("eascmd: the base has Python"):
+		return fault.Missing, "it has another Python than was asked for", "leave --base out, name the image of that Python with it (--base python:3.11-slim), or leave --python out"
 	case says("eascmd: no C compiler"):
 		return fault.Failed, "the C compiler that was installed does not work", "use another --base-image, such as " + defaultBase
 	}

@@ -23,15 +23,20 @@ import (
 //go:embed Dockerfile-cpp
 var cppDockerfile string
 
-//go:embed Dockerfile-cpp.sh
-var cppPrepare string
+//go:embed Dockerfile-python
+var pythonDockerfile string
+
+//go:embed Dockerfile-python-dev
+var pythonDevDockerfile string
+
+//go:embed prepare.sh
+var prepare string
 
 // recipe is what an image is built from, but for its base.
 type recipe struct {
 	language   string
 	dockerfile string // a template, of recipeData
-	host       string // the path of the host in the image
-	flags      string // of the host's compiler
+	data       recipeData
 
 	files []contextFile // beside the Dockerfile
 
@@ -39,7 +44,11 @@ type recipe struct {
 }
 
 // recipeData fills in a Dockerfile.
-type recipeData struct{ Base, BuildLabel, Host, Flags string }
+type recipeData struct {
+	Base, BuildLabel    string
+	Host, Flags         string // of C: the path of the host in the image, its compiler's flags
+	Environment, Python string // of a development image: its path, and the version asked for or ""
+}
 
 // contextFile is a file of a build's context.
 type contextFile struct {
@@ -49,25 +58,28 @@ type contextFile struct {
 
 // newRecipe returns the recipe for processors in a language on a CPU.
 func newRecipe(language, arch, caBundle string) (*recipe, error) {
-	if language != "cpp" {
+	r := &recipe{language: language, files: []contextFile{{"prepare.sh", []byte(prepare)}}}
+	switch language {
+	case "cpp":
+		r.dockerfile = cppDockerfile
+		r.data.Host = path.Join(HostsDir, hosts.CPPName("linux", arch))
+		r.data.Flags = strings.Join(hosts.CPPFlags(), " ")
+		r.files = append(r.files, contextFile{"host.c", []byte(workers.CPPHost)})
+	case "python":
+		r.dockerfile = pythonDockerfile
+	default:
 		return nil, fault.New(fault.Description, "there is no image for processors in %q", language).
 			WithHint("name an image that has what they need with --image")
 	}
+	return r, r.trust(caBundle)
+}
+
+// trust adds the authorities of a PEM file to what is trusted, if there is one.
+func (r *recipe) trust(caBundle string) error {
 	authorities, sum, err := readAuthorities(caBundle)
-	if err != nil {
-		return nil, err
-	}
-	return &recipe{
-		language:   language,
-		dockerfile: cppDockerfile,
-		host:       path.Join(HostsDir, hosts.CPPName("linux", arch)),
-		flags:      strings.Join(hosts.CPPFlags(), " "),
-		files: append([]contextFile{
-			{"prepare.sh", []byte(cppPrepare)},
-			{"host.c", []byte(workers.CPPHost)},
-		}, authorities...),
-		authorities: sum,
-	}, nil
+	r.files = append(r.files, authorities...)
+	r.authorities = sum
+	return err
 }
 
 // readAuthorities returns the certificates of a PEM file, a file each, as
@@ -106,7 +118,7 @@ func (r *recipe) tag(baseID string) string {
 
 func (r *recipe) sum(baseID string) string {
 	h := sha256.New()
-	for _, s := range []string{r.dockerfile, r.host, r.flags, baseID} {
+	for _, s := range []string{r.dockerfile, r.data.Host, r.data.Flags, baseID} {
 		io.WriteString(h, s)
 		h.Write([]byte{0})
 	}
@@ -123,7 +135,9 @@ func (r *recipe) context(baseID, build string) (io.Reader, error) {
 		return nil, err
 	}
 	var text bytes.Buffer
-	if err := t.Execute(&text, recipeData{Base: baseID, BuildLabel: buildLabel + "=" + build, Host: r.host, Flags: r.flags}); err != nil {
+	data := r.data
+	data.Base, data.BuildLabel = baseID, buildLabel+"="+build
+	if err := t.Execute(&text, data); err != nil {
 		return nil, err
 	}
 	var archive bytes.Buffer

@@ -22,6 +22,10 @@ type message struct {
 		Total   int64 `json:"total"`
 	} `json:"progressDetail"`
 
+	Aux struct {
+		Digest string `json:"Digest"` // of a push: what the registry calls the image
+	} `json:"aux"`
+
 	// How it failed; both say the same.
 	Error  string `json:"error"`
 	Detail struct {

@@ -253,7 +253,7 @@ func List(ctx context.Context, d *Daemon) ([]Service, error) {
 			s.Container = strings.TrimPrefix(c.Names[0], "/")
 		}
 		for _, p := range c.Ports {
-			if p.PrivatePort == gatewayPort && p.PublicPort != 0 {
+			if p.PublicPort != 0 { // the gateway's: no other is published
 				s.Endpoint = "http://" + child.Callable(net.JoinHostPort(p.IP, strconv.Itoa(int(p.PublicPort))))
 				break
 			}

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +38,7 @@ func (d *Daemon) pullImage(ctx context.Context, want wanted, o *imageOptions) er
 		return badName(want, err)
 	}
 	named = reference.TagNameOnly(named)
-	auth, authErr := credentials(ctx, o, reference.Domain(named))
+	auth, authErr := want.credentials(ctx, o, reference.Domain(named))
 	if ctx.Err() != nil {
 		return d.explain(context.Cause(ctx), "pulling the image "+want.ref)
 	}
@@ -72,7 +73,8 @@ func (d *Daemon) runPull(parent context.Context, named reference.Named, auth str
 	})
 }
 
-// layers are those of an image that is being pulled, by what the daemon tells.
+// layers are those of an image that is being pulled or pushed, by what the daemon
+// tells.
 type layers struct {
 	byID map[string]*layer
 }
@@ -89,12 +91,12 @@ func (l *layers) note(m *message) {
 		l.byID = make(map[string]*layer)
 	}
 	switch m.Status {
-	case "Downloading":
+	case "Downloading", "Pushing":
 		if l.byID[m.ID] == nil {
 			l.byID[m.ID] = new(layer)
 		}
 		*l.byID[m.ID] = layer{m.Progress.Current, max(m.Progress.Total, m.Progress.Current)}
-	case "Verifying Checksum", "Download complete", "Extracting", "Pull complete":
+	case "Verifying Checksum", "Download complete", "Extracting", "Pull complete", "Pushed":
 		if one := l.byID[m.ID]; one != nil {
 			one.done = one.total
 		}
@@ -121,6 +123,20 @@ func dockerConfig(o *imageOptions) (*configfile.ConfigFile, error) {
 		dir = filepath.Join(home, ".docker")
 	}
 	return config.Load(dir)
+}
+
+// credentials returns what an image is pulled with: its own, or those that the
+// registry is known with.
+func (w wanted) credentials(ctx context.Context, o *imageOptions, host string) (string, error) {
+	if w.auth == "" {
+		return credentials(ctx, o, host)
+	}
+	text, err := base64.StdEncoding.DecodeString(w.auth)
+	user, password, ok := strings.Cut(string(text), ":")
+	if err != nil || !ok {
+		return "", errors.New("dockerAuth is not base64 of user:password")
+	}
+	return registry.EncodeAuthConfig(registry.AuthConfig{Username: user, Password: password, ServerAddress: host})
 }
 
 // credentials returns what the daemon is to log in with at a registry, encoded

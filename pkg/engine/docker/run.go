@@ -144,7 +144,7 @@ func (s *start) explainStart(err error) error {
 // command line and in no file. What follows on the stream, its end, is ours.
 func (r *Run) sendPlan() {
 	plan := *r.start.plan
-	plan.Gateway.Host, plan.Gateway.Port = "0.0.0.0", gatewayPort
+	plan.Gateway.Host, plan.Gateway.Port = "0.0.0.0", r.start.gatewayPort()
 	plan.Gateway.Instance = r.start.instance
 	if plan.Worker.MemoryMB > 0 && r.start.d.Info.MemoryLimit {
 		plan.Worker.Cgroup = runplan.OwnCgroup

@@ -125,7 +125,7 @@ func (s *start) startPassOn(ctx context.Context) (net.Conn, error) {
 	limited, cancel := s.d.limit(ctx, askTime)
 	defer cancel()
 	made, err := s.d.ContainerExecCreate(limited, s.container, container.ExecOptions{
-		Cmd:         []string{programPath, "serve", "--connect", "127.0.0.1:" + strconv.Itoa(gatewayPort)},
+		Cmd:         []string{programPath, "serve", "--connect", "127.0.0.1:" + strconv.Itoa(s.gatewayPort())},
 		AttachStdin: true, AttachStdout: true, AttachStderr: true,
 	})
 	if err != nil {

@@ -1,10 +1,14 @@
-# What the steps of Dockerfile-cpp do inside a base image, whatever its package
+# What the steps of the Dockerfiles do inside a base image, whatever its package
 # manager is. It keeps to what every shell and busybox have. A line that begins
 # with "eascmd:" is shown to the user.
 #
 #   prepare.sh runtime          libraries, and certificate authorities in ca/
 #   prepare.sh compiler         a C compiler
 #   prepare.sh host PATH FLAGS  compile host.c
+#   prepare.sh python           Python 3 and pip
+#   prepare.sh tools            what building Python packages from source takes
+#   prepare.sh environment DIR VERSION
+#                               a Python environment with pip and the wheels here
 #
 # Nothing is installed that is there already, so that a base which has it all is
 # built upon without a network.
@@ -114,6 +118,21 @@ compiles() {
 	return 1
 }
 
+# python3 is found, and has what an environment is made with.
+makes_environments() {
+	command -v python3 >/dev/null 2>&1 && python3 -c 'import ensurepip, ssl, venv' 2>/dev/null
+}
+
+# conda_like prints the first of the programs of conda's kind that is there.
+conda_like() {
+	for name in micromamba mamba conda; do
+		if command -v $name >/dev/null 2>&1; then
+			echo $name
+			return
+		fi
+	done
+}
+
 case $1 in
 runtime)
 	if ! has_library libstdc++.so.6 || ! has_library libgomp.so.1 || [ -z "$(trusted)" ]; then
@@ -135,5 +154,42 @@ host)
 	$CC $3 -o "$2" -x c $here/host.c -ldl
 	chmod 755 "$2"
 	"$2" --version
+	;;
+python)
+	if ! command -v python3 >/dev/null 2>&1 || ! python3 -m pip --version >/dev/null 2>&1 || [ -z "$(trusted)" ]; then
+		install python3 python3-pip ca-certificates -- python3 py3-pip ca-certificates -- python3 python3-pip ca-certificates
+	fi
+	trust
+	python3 --version
+	rm -rf $here
+	;;
+tools)
+	if ! compiles || ! command -v git >/dev/null 2>&1 || [ -z "$(trusted)" ]; then
+		install gcc g++ libc6-dev make git ca-certificates -- gcc g++ musl-dev make git ca-certificates -- gcc gcc-c++ glibc-devel make git ca-certificates
+	fi
+	if [ -z "$(conda_like)" ] && ! makes_environments; then
+		install python3 python3-dev python3-venv -- python3 python3-dev -- python3 python3-devel
+	fi
+	trust
+	;;
+environment)
+	tool=$(conda_like)
+	if [ -n "$tool" ]; then
+		say "making the environment $2 with $tool"
+		$tool create -q -y -p "$2" "python${3:+=$3}" pip
+	else
+		say "making the environment $2 with $(python3 --version)"
+		python3 -m venv "$2"
+	fi
+	has=$("$2/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	if [ -n "$3" ] && [ "$has" != "$3" ]; then
+		echo "eascmd: the base has Python $has, and Python $3 was asked for" >&2
+		exit 66
+	fi
+	for wheel in $here/*.whl; do
+		[ ! -e "$wheel" ] || "$2/bin/python" -m pip install -q --no-index --no-deps "$wheel"
+	done
+	chmod 1777 "${2%/*}"
+	rm -rf $here
 	;;
 esac
