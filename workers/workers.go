@@ -10,6 +10,12 @@ import "embed"
 //go:embed cpp/eashost.c
 var CPPHost string
 
+// Python holds the host for Python processors and the package allspark, in its
+// directory "python".
+//
+//go:embed python/eashost.py python/allspark/*.py python/allspark/py.typed
+var Python embed.FS
+
 // Vectors holds the test vectors of the worker protocol, in its directory
 // "vectors"; README.md there describes their form.
 //

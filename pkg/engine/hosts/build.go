@@ -144,7 +144,7 @@ func removeAbandoned(dir string, before time.Time) {
 	}
 	for _, name := range names {
 		if info, err := os.Stat(name); err == nil && info.ModTime().Before(before) {
-			os.Remove(name)
+			os.RemoveAll(name)
 		}
 	}
 }

@@ -1,0 +1,232 @@
+"""Makes a worker out of a Python program: runs it as Python itself would, with
+the gateway's connection open before its first line.
+
+It runs on Python 3.6 and newer, and imports next to nothing: what it imports, the
+program finds imported.
+"""
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def main(argv):
+    """Run the program that argv[1] or the gateway names. Returns the exit status
+    where nothing was started."""
+    try:
+        import faulthandler
+
+        faulthandler.enable()
+    except Exception:  # stderr is closed, or a file of the program's own
+        pass
+    _output_by_line()
+    _last_under_memory_pressure()
+    worker = _worker_module()
+    try:
+        connection = worker.connect(os.environ, _describe())
+    except (worker.Fault, OSError) as e:
+        sys.stderr.write("eashost: no connection to the gateway: %s\n" % e)
+        return worker.EXIT_START
+    if connection is None:
+        sys.stderr.write("eashost: this is the host for Python processors, which `eascmd serve` starts\n")
+        return worker.EXIT_START
+    worker.current = connection
+    os._exit = _flush_first(connection, worker)
+    connection.wait_for_start()
+    entry = connection.service.get("entry", "")
+    if not entry:
+        connection.failed("START names no entry", "name the program in processor_entry")
+    run(connection, entry, argv[2:])
+
+
+def _worker_module():
+    if "_eas_worker" not in sys.modules:
+        from _frozen_importlib_external import SourceFileLoader
+
+        path = os.path.join(HERE, "_worker.py")
+        module = type(sys)("_eas_worker")
+        module.__file__ = path
+        sys.modules["_eas_worker"] = module
+        exec(SourceFileLoader("_eas_worker", path).get_code("_eas_worker"), module.__dict__)
+    return sys.modules["_eas_worker"]
+
+
+def _describe():
+    """The name of this host, for people."""
+    version = "python %d.%d.%d" % sys.version_info[:3]
+    return "%s (%s, prefix %s)" % (version, sys.executable or "unknown", sys.prefix)
+
+
+def _output_by_line():
+    """Standard output is a pipe, and yet a line is to be seen when it is
+    written. Text that its encoding does not have is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        except (OSError, ValueError):
+            pass
+    if sys.stdout is not None and not hasattr(sys.stdout, "reconfigure"):  # Python 3.6
+        import io
+
+        for name in ("stdout", "stderr"):
+            stream = io.TextIOWrapper(
+                getattr(sys, name).buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
+            setattr(sys, name, stream)
+            setattr(sys, "__%s__" % name, stream)
+
+
+def _last_under_memory_pressure():
+    """Have the kernel end this process before the gateway, which explains."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as f:
+            if int(f.read(16)) < 500:
+                f.write(b"500")
+    except (OSError, ValueError):
+        pass
+
+
+def _flush_first(connection, worker):
+    """Return os._exit with answers that were given sent before."""
+    pid = os.getpid()
+
+    def _exit(status):
+        if os.getpid() == pid:
+            connection.flush_soon()
+        worker._exit(status)
+
+    return _exit
+
+
+def run(connection, entry, arguments):
+    """Run the program as __main__. Never returns."""
+    worker = sys.modules["_eas_worker"]
+    sys.argv[:] = [entry] + arguments
+    sys.path[0] = os.path.dirname(entry)
+    if not _importable("allspark"):
+        sys.path.append(os.path.dirname(HERE))
+    main_module = type(sys)("__main__")
+    main_module.__file__ = entry
+    main_module.__builtins__ = sys.modules["builtins"]
+    main_module.__spec__ = None
+    main_module.__cached__ = None
+    try:
+        code = _compile(entry)
+        sys.modules["__main__"] = main_module
+        exec(code, main_module.__dict__)
+        _wait_for_threads()
+    except SystemExit as e:
+        status = worker.exit_status(e)
+        if status:
+            connection.end(status)
+        connection.failed(*_ended(entry))
+    except BaseException as e:
+        connection.failed(*report(e, entry))
+    connection.failed(*_ended(entry))
+
+
+def _compile(entry):
+    """Return the program's code. A program may be what a zip file or a directory
+    holds, or bytecode: what Python itself runs."""
+    if os.path.isdir(entry):
+        entry = os.path.join(entry, "__main__.py")
+    with open(entry, "rb") as f:
+        source = f.read()
+    if entry.endswith(".pyc"):
+        import marshal
+
+        return marshal.loads(source[16 if sys.version_info >= (3, 7) else 12:])
+    return compile(source, entry, "exec", dont_inherit=True)
+
+
+def _importable(name):
+    """Report whether the program finds a module without us."""
+    if name in sys.modules:
+        return True
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _wait_for_threads():
+    """Wait, as Python does at the end of a program, for threads that are no
+    daemons: they may be what serves."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    while True:
+        others = [t for t in threading.enumerate() if not t.daemon and t is not threading.current_thread()]
+        if not others:
+            return
+        for thread in others:
+            thread.join()
+
+
+def _ended(entry):
+    name = os.path.basename(entry)
+    return (
+        "%s ended without serving" % name,
+        "end it with run() of your BaseProcessor, under `if __name__ == '__main__':`",
+    )
+
+
+def report(error, entry):
+    """Print the traceback of an exception that ended the program, without the
+    frames above the program's own, and return message and hint for FAILED."""
+    traceback = error.__traceback__
+    ours = (os.path.join(HERE, ""), "<frozen importlib")
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(ours[0]):
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
+    try:
+        sys.excepthook(type(error), error, traceback)
+    except BaseException:  # the program's own hook
+        sys.__excepthook__(type(error), error, traceback)
+    where = None
+    if isinstance(error, SyntaxError) and error.filename:
+        where = (error.filename, error.lineno or 1)
+        text = error.msg
+    else:
+        root = os.path.join(os.path.dirname(entry), "")
+        while traceback is not None:
+            name = traceback.tb_frame.f_code.co_filename
+            inside = name.startswith(root) and "site-packages" not in name
+            if not name.startswith(ours) and (inside or where is None):
+                where = (name, traceback.tb_lineno)
+            traceback = traceback.tb_next
+        text = _text(error)
+    message = "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
+    if where is not None:
+        message = "%s:%d: %s" % (_shorten(where[0], entry), where[1], message)
+    return message, _hint(error, entry)
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be had)"
+
+
+def _shorten(path, entry):
+    root = os.path.join(os.path.dirname(entry), "")
+    return path[len(root):] if path.startswith(root) else path
+
+
+def _hint(error, entry):
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return "install it into the interpreter that runs the processor: %s -m pip install %s" % (
+            sys.executable,
+            error.name.partition(".")[0],
+        )
+    if isinstance(error, OSError) and getattr(error, "filename", None) == entry:
+        return "processor_entry is to name the program, by its path inside the processor"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
