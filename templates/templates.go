@@ -52,6 +52,22 @@ func Find(name string) (Template, error) {
 type Options struct {
 	Name  string // of the service; empty: made from the directory's name
 	Force bool   // replace files that are there
+
+	// Replace holds contents for files of the template, by their paths in it, in
+	// place of its own.
+	Replace map[string][]byte
+}
+
+// ServiceName returns the name that the service of a project in dir gets. What
+// is no name of a service is an error of kind Usage.
+func (o Options) ServiceName(dir string) (string, error) {
+	if o.Name == "" {
+		return nameFor(dir)
+	}
+	if !validName(o.Name) {
+		return "", fault.New(fault.Usage, "service name %q: must be %s", o.Name, nameRule)
+	}
+	return o.Name, nil
 }
 
 // Write writes the project into dir, which is made where it is missing, and
@@ -59,18 +75,18 @@ type Options struct {
 // already is an error unless opts.Force is set. When Write fails, dir is as it
 // was.
 func (t Template) Write(dir string, opts Options) ([]string, error) {
-	name := opts.Name
-	if name == "" {
-		var err error
-		if name, err = nameFor(dir); err != nil {
-			return nil, err
-		}
-	} else if !validName(name) {
-		return nil, fault.New(fault.Usage, "service name %q: must be %s", name, nameRule)
+	name, err := opts.ServiceName(dir)
+	if err != nil {
+		return nil, err
 	}
 	files, err := t.render(name)
 	if err != nil {
 		return nil, err
+	}
+	for n, f := range files {
+		if data, ok := opts.Replace[f.path]; ok {
+			files[n].data = data
+		}
 	}
 	return write(dir, files, opts.Force)
 }
