@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/openeas/eascmd/pkg/localtest"
@@ -18,6 +19,14 @@ func (a *app) tell(e event.Event) {
 		a.term.OK("Checked processor [%s]", ui.Printable(e.Message))
 	case event.Listening:
 		a.term.Debug("listening on %s", e.Address)
+	case event.Hosted:
+		// Which Python it is decides what can be imported; the hosts of other
+		// languages are all ours.
+		if strings.HasPrefix(e.Message, "python ") {
+			a.term.OK("Worker %d runs in %s", e.Worker, ui.Printable(e.Message))
+		} else {
+			a.term.Debug("worker %d runs in %s", e.Worker, ui.Printable(e.Message))
+		}
 	case event.Loading:
 		a.term.Info("worker %d is still loading the model, since %s", e.Worker, shortDuration(e.ElapsedMS))
 	case event.Ready:

@@ -26,6 +26,8 @@ const cutOff = "ended at once; requests in flight were cut off"
 
 // again tells of a second signal, after the one that has just come. Whoever
 // asks for it has to end the program when it comes, and calls stop in the end.
+// From then on signals do nothing: what is left is to clean up, which takes a
+// moment and must not be broken off by a third one.
 func again() (second <-chan os.Signal, stop func()) {
 	all, later := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(all, endSignals()...)
@@ -47,8 +49,5 @@ func again() (second <-chan os.Signal, stop func()) {
 			}
 		}
 	}()
-	return later, func() {
-		signal.Stop(all)
-		close(done)
-	}
+	return later, func() { close(done) }
 }

@@ -454,11 +454,35 @@ func (t *testRun) prepareProcess(ctx context.Context, cache string) error {
 	if err := t.useGPUs(ctx); err != nil {
 		return err
 	}
+	if t.plan.Language == "python" {
+		return t.usePython(cache)
+	}
 	host, err := hosts.CPP(ctx, hosts.Options{CacheDir: cache, Log: func(text string) { t.term.Info("%s", text) }})
 	if err != nil {
 		return err
 	}
 	t.plan.Worker.Command = []string{host}
+	return nil
+}
+
+// usePython has the plan run the processor with its interpreter.
+func (t *testRun) usePython(cache string) error {
+	python, err := localtest.FindPython(t.plan.Processor.Dir, false)
+	if err != nil {
+		return err
+	}
+	if !python.Own {
+		t.warnWith(fmt.Sprintf("the processor has no ENV: it is run with the Python of this machine, %s (%s)", python.Path, python.From),
+			"`eascmd pysdk init` makes a project with an ENV that goes into its package")
+	}
+	if image := t.description.DataImage; image != "" && !python.Own {
+		t.warnWith("the environment of data_image ["+image+"] is not used by the process engine", "run it in the image: --engine docker")
+	}
+	sdk, err := hosts.Python(hosts.Options{CacheDir: cache})
+	if err != nil {
+		return err
+	}
+	t.plan.Worker.Command = python.Command(sdk, t.plan.Processor.Entry)
 	return nil
 }
 

@@ -414,6 +414,14 @@ func (r *Run) end() {
 	<-r.ended
 }
 
+// hangs reports whether the daemon does not even answer the simplest question.
+func (d *Daemon) hangs() bool {
+	ctx, cancel := d.limit(context.Background(), hungTime)
+	defer cancel()
+	_, err := d.Ping(ctx)
+	return err != nil
+}
+
 // mute lets the program go on when nobody reads its events.
 func (r *Run) mute() {
 	r.mu.Lock()
@@ -431,10 +439,12 @@ func (r *Run) Close() error {
 		r.end()
 		r.mu.Lock()
 		patience, hung := removeTime, r.hung
-		if hung {
-			patience = hungTime
-		}
 		r.mu.Unlock()
+		if hung && r.start.d.hangs() {
+			patience = hungTime
+		} else {
+			hung = false // it was slow
+		}
 		if !hung {
 			// Again: what a killed run had asked for may have come since this one
 			// was started.
