@@ -222,6 +222,9 @@ func (o *serveOptions) prepareInImage(ctx context.Context, plan *runplan.Plan, e
 	if len(plan.Worker.Command) > 0 {
 		return nil
 	}
+	if plan.Language == "python" {
+		return o.usePythonInImage(plan, say)
+	}
 	host, err := hosts.CPP(ctx, hosts.Options{
 		Dirs:     []string{docker.HostsDir},
 		CacheDir: o.runtimeDir,
@@ -231,5 +234,34 @@ func (o *serveOptions) prepareInImage(ctx context.Context, plan *runplan.Plan, e
 		return err
 	}
 	plan.Worker.Command = []string{host}
+	return nil
+}
+
+// usePythonInImage has the plan run the processor with its interpreter, or the
+// one that the image has.
+func (o *serveOptions) usePythonInImage(plan *runplan.Plan, say func(kind event.Type, message, hint string)) error {
+	place := "the image " + o.image
+	python, err := localtest.FindPython(plan.Processor.Dir, true)
+	if err != nil {
+		return fault.New(fault.KindOf(err), "%s: %w", place, err).WithHint("%s", fault.HintOf(err))
+	}
+	if !python.Own {
+		say(event.Warning, "the processor has no ENV: it is run with the Python of "+place+", "+python.Path,
+			"`eascmd pysdk init` makes a project with an ENV that goes into its package; `eascmd image build` puts one into an image")
+	}
+	libraryPath, _ := localtest.Variable(plan, "LD_LIBRARY_PATH")
+	if err := check.Interpreter(python.Path, check.Options{
+		WorkDir: plan.Processor.Dir, LibraryPath: filepath.SplitList(libraryPath), Place: place,
+	}); err != nil {
+		return err
+	}
+	sdk, err := hosts.Python(hosts.Options{CacheDir: o.runtimeDir})
+	if err != nil {
+		return err
+	}
+	plan.Worker.Command = python.Command(sdk, plan.Processor.Entry)
+	// What is compiled here goes with the container, or would lie among the
+	// user's own files.
+	plan.Worker.Env = append([]runplan.Env{{Name: "PYTHONDONTWRITEBYTECODE", Value: "1"}}, plan.Worker.Env...)
 	return nil
 }

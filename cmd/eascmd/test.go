@@ -382,6 +382,7 @@ type testRun struct {
 	workspace *localtest.Prepared
 	plan      *runplan.Plan
 	report    check.Report
+	python    containerPython
 }
 
 func (t *testRun) close() {
@@ -433,7 +434,10 @@ func (t *testRun) prepare(ctx context.Context) error {
 		return err
 	}
 	if t.daemon != nil {
-		return localtest.CheckEntry(t.workspace, t.plan)
+		if err := localtest.CheckEntry(t.workspace, t.plan); err != nil {
+			return err
+		}
+		return t.useEnvironment(ctx)
 	}
 	return t.prepareProcess(ctx, cache)
 }

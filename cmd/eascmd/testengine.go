@@ -75,6 +75,16 @@ func (t *testRun) engine(ctx context.Context) engine.Engine {
 	for _, m := range t.workspace.Mounts {
 		opts.Mounts = append(opts.Mounts, docker.Mount(m))
 	}
+	if t.plan.Language == "python" {
+		opts.OwnEnvironment = t.python.own
+		if t.options.baseImage == "" {
+			opts.DataImage, opts.DataAuth = t.description.DataImage, t.description.DockerAuth
+		}
+		if t.python.mount.Source != "" {
+			opts.Mounts = append(opts.Mounts, t.python.mount)
+		}
+		return docker.New(opts)
+	}
 	if t.options.image != "" && runtime.GOOS == "linux" && runtime.GOARCH == t.daemon.Arch() {
 		// An image of the user's own may lack a compiler and have this machine's
 		// C library; that there is no host here is then for the image to say.
