@@ -1,6 +1,11 @@
-// Package pack reads the archives that processors and models come in. What a
-// file is, is told by its content and never by its name, and unpacking never
-// writes outside the directory it was given, whatever the archive says.
+// Package pack reads the archives that processors and models come in, and
+// writes packages.
+//
+// What an archive is, is told by its content and never by its name, and
+// unpacking never writes outside the directory it was given, whatever the
+// archive says. What is written depends on the files alone: the same files give
+// the same bytes, wherever, whenever and with however many processors it is
+// done.
 package pack
 
 import (
