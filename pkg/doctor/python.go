@@ -2,23 +2,17 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/openeas/eascmd/pkg/pysdk/python"
 )
 
 const groupPython = "Python"
-
-// oldestPython is the oldest minor version of Python 3 that is supported, and
-// newestPython the newest that is looked for by name.
-const (
-	oldestPython = 8
-	newestPython = 14
-)
 
 // interpreter is a Python that was run.
 type interpreter struct {
@@ -34,8 +28,8 @@ type interpreter struct {
 func (i interpreter) describe(m *machine) string {
 	lacks := ""
 	switch {
-	case i.minor < oldestPython:
-		lacks = fmt.Sprintf(" (older than 3.%d)", oldestPython)
+	case i.minor < python.OldestMinor:
+		lacks = fmt.Sprintf(" (older than 3.%d)", python.OldestMinor)
 	case !i.venv && !i.pip:
 		lacks = " (without venv and pip)"
 	case !i.venv:
@@ -80,7 +74,7 @@ func (m *machine) pythons(ctx context.Context) []finding {
 		switch {
 		case i.err != nil && i.path == first:
 			found = append(found, warning(name, "see what `"+i.path+" --version` does", "%s cannot be used: %v", m.tilde(i.path), i.err))
-		case i.err == errSilent:
+		case errors.Is(i.err, python.ErrSilent):
 			silent = append(silent, m.tilde(i.path)+": "+i.err.Error())
 		case i.err == nil && !seen[i.real]:
 			seen[i.real] = true
@@ -116,7 +110,7 @@ func (m *machine) pythons(ctx context.Context) []finding {
 
 // judgePython says whether an environment can be made with an interpreter.
 func (m *machine) judgePython(name string, i interpreter, needs thing) finding {
-	if i.minor < oldestPython {
+	if i.minor < python.OldestMinor {
 		return warning(name, m.install(needs), "%s", i.describe(m))
 	}
 	if !i.venv || !i.pip {
@@ -129,106 +123,26 @@ func (m *machine) judgePython(name string, i interpreter, needs thing) finding {
 
 // pythonPaths lists where interpreters are, each once, best first.
 func (m *machine) pythonPaths() []string {
-	var paths []string
-	add := func(path string) {
-		if !slices.Contains(paths, path) && isProgram(path, m.goos) {
-			paths = append(paths, path)
-		}
-	}
-	if m.goos == "windows" {
-		for path := range m.lookAll("python") {
-			add(path)
-		}
-		return paths
-	}
-	pyenv := m.env["PYENV_ROOT"]
-	if pyenv == "" && m.home != "" {
-		pyenv = filepath.Join(m.home, ".pyenv")
-	}
-	for path := range m.lookAll("python3") {
-		add(path)
-	}
-	for minor := newestPython; minor >= oldestPython; minor-- {
-		for path := range m.lookAll("python3." + strconv.Itoa(minor)) {
-			// The shims of pyenv exist for versions that are not chosen, too.
-			if filepath.Dir(path) != filepath.Join(pyenv, "shims") {
-				add(path)
-			}
-		}
-	}
-	below := func(dir, pattern string) {
-		if dir == "" {
-			return
-		}
-		names, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			return
-		}
-		for _, name := range names {
-			add(name)
-		}
-	}
-	below(pyenv, "versions/*/bin/python3")
-	below(m.env["CONDA_PREFIX"], "bin/python3")
-	for _, env := range m.condaEnvironments() {
-		below(env, "bin/python3")
-	}
-	if m.home != "" {
-		below(m.home, ".local/share/uv/python/*/bin/python3")
-	}
-	return paths
+	return python.Machine{GOOS: m.goos, Root: m.root, Home: m.home, Env: m.env}.Paths()
 }
 
-// condaEnvironments lists the directories that conda and its kin have made
-// environments in, as they note it.
-func (m *machine) condaEnvironments() []string {
-	if m.home == "" {
-		return nil
-	}
-	var dirs []string
-	for _, name := range []string{"miniconda3", "anaconda3", "miniforge3", "mambaforge"} {
-		dirs = append(dirs, filepath.Join(m.home, name))
-	}
-	dirs = append(dirs, m.path("/opt/conda"))
-	list, err := os.ReadFile(filepath.Join(m.home, ".conda", "environments.txt"))
-	if err != nil {
-		return dirs
-	}
-	for line := range strings.Lines(string(list)) {
-		if dir := strings.TrimSpace(line); filepath.IsAbs(dir) {
-			dirs = append(dirs, dir)
-		}
-	}
-	return dirs
-}
-
-// askPython has an interpreter print its version, its own path, and whether
-// environments and packages can be made with it, a line each. Debian has venv
-// without the pip that it would install.
-const askPython = `import sys, os, importlib.util as u
-has = lambda *names: all(u.find_spec(n) for n in names)
-print("%d.%d.%d" % sys.version_info[:3])
-print(os.path.realpath(sys.executable))
-print(has("venv", "ensurepip"))
-print(has("pip"))
-`
-
+// python asks an interpreter what it is. Debian has venv without the pip that
+// it would install.
 func (m *machine) python(ctx context.Context, path string) interpreter {
-	i := interpreter{path: path}
-	text, err := m.run(ctx, path, "-I", "-c", askPython)
+	var env []string
+	for name, value := range m.env {
+		env = append(env, name+"="+value)
+	}
+	answer, err := python.AskWith(ctx, path, env)
 	if err != nil {
-		i.err = err
-		return i
+		return interpreter{path: path, err: errors.Unwrap(err)} // the report names the path
 	}
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	var major int
-	if len(lines) == 4 {
-		if n, _ := fmt.Sscanf(lines[0], "%d.%d", &major, &i.minor); n == 2 && major == 3 {
-			i.version, i.real = lines[0], strings.TrimSpace(lines[1])
-			i.venv, i.pip = strings.TrimSpace(lines[2]) == "True", strings.TrimSpace(lines[3]) == "True"
-			return i
-		}
+	i := interpreter{
+		path: path, real: answer.Executable, version: answer.Version, minor: answer.Minor,
+		venv: answer.HasVenv && answer.HasEnsurepip, pip: answer.HasPip,
 	}
-	i.err = fmt.Errorf("it is no Python 3: %s", firstLine(text))
+	if real, err := filepath.EvalSymlinks(i.real); err == nil {
+		i.real = real
+	}
 	return i
 }

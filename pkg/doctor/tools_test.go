@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -139,10 +140,11 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// answers is what an interpreter says to askPython.
+// answers is what an interpreter says when package python asks it.
 func answers(version, real string, venv, pip bool) string {
-	truth := map[bool]string{true: "True", false: "False"}
-	return "printf '%s\\n' " + strings.Join([]string{version, real, truth[venv], truth[pip]}, " ")
+	parts := strings.Split(version, ".")
+	return fmt.Sprintf(`printf '\036eascmd:{"version":"%s","major":%s,"minor":%s,"executable":"%s","prefix":"/p","has_venv":true,"has_ensurepip":%t,"has_pip":%t}\n'`,
+		version, parts[0], parts[1], real, venv, pip)
 }
 
 func TestPythons(t *testing.T) {
@@ -192,7 +194,7 @@ func TestPythons(t *testing.T) {
 			m.program(t, "/other/python3.10", hang)
 		}, []finding{ok("python3", "3.11.2 /bin/python3 with venv and pip"), ok("others", "/other/python3.10: no answer in time")}},
 		{"Python 2", func(t *testing.T, m *machine) { m.program(t, "/bin/python3", answers("2.7.18", "/a", true, true)) },
-			[]finding{warning("python3", "see what `/bin/python3 --version` does", "/bin/python3 cannot be used: it is no Python 3: 2.7.18")}},
+			[]finding{warning("python3", "see what `/bin/python3 --version` does", "/bin/python3 cannot be used: it is Python 2.7.18")}},
 		{"hangs", func(t *testing.T, m *machine) { m.program(t, "/bin/python3", hang) },
 			[]finding{warning("python3", "see what `/bin/python3 --version` does", "/bin/python3 cannot be used: no answer in time")}},
 	}

@@ -204,7 +204,10 @@ func ask(ctx context.Context, path string, env []string) (*Interpreter, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	if ctx.Err() != nil {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, ErrSilent
+	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
 	_, answer, ok := bytes.Cut(stdout.Bytes(), []byte(answerMark))
@@ -215,7 +218,7 @@ func ask(ctx context.Context, path string, env []string) (*Interpreter, error) {
 	if err := json.Unmarshal(bytes.TrimSpace(answer), i); err != nil {
 		return nil, fmt.Errorf("its answer cannot be read: %w", err)
 	}
-	if i.Executable == "" && i.Prefix == "" {
+	if i.Major < 3 || i.Prefix == "" {
 		return nil, &OldError{i.Version}
 	}
 	if i.Executable == "" {
