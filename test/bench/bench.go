@@ -10,11 +10,22 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/runplan"
 )
+
+// The parts that a run can be restricted to. Each has a table of its own on the
+// page of the figures.
+const (
+	partCPP    = "cpp" // C++ services, and what does not depend on a language
+	partPython = "python"
+	partPack   = "pack"
+)
+
+var parts = []string{partCPP, partPython, partPack}
 
 // bench is one run of all measurements.
 type bench struct {
@@ -24,8 +35,11 @@ type bench struct {
 	dir      string            // of this run; removed at its end
 	module   string            // directory of the sources
 	programs map[string]string // peers that are there, by name
-	plan     *runplan.Plan     // of the processor that is measured
+	plan     *runplan.Plan     // of the C++ processor
 	figures  figures
+
+	interpreter *interpreter // nil: there is none
+	venv        string       // environment with Python's peers; empty: it cannot be had
 }
 
 // figures are what was measured. What could not be is nil.
@@ -40,6 +54,8 @@ type figures struct {
 	Starts       *starts        `json:"starts,omitempty"`
 	InContainer  *inContainer   `json:"inContainer,omitempty"`
 	Memory       *memoryFigures `json:"memory,omitempty"`
+	Python       *pythonFigures `json:"python,omitempty"`
+	Packing      *packFigures   `json:"packing,omitempty"`
 }
 
 func (b *bench) say(format string, args ...any) {
@@ -61,7 +77,14 @@ func (b *bench) run(ctx context.Context) error {
 	b.dir = dir.Path()
 
 	b.figures.Date = time.Now().UTC().Truncate(time.Second)
-	for _, step := range []func(context.Context) error{b.findPeers, b.build, b.makePlan, b.describeMachine} {
+	steps := []func(context.Context) error{b.findPeers, b.build}
+	if b.measures(partCPP) {
+		steps = append(steps, b.buildProcessor, b.makePlan)
+	}
+	if b.measures(partPython) || b.measures(partPack) {
+		steps = append(steps, b.findPython, b.installPythonPeers)
+	}
+	for _, step := range append(steps, b.describeMachine) {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -71,9 +94,18 @@ func (b *bench) run(ctx context.Context) error {
 			b.figures.Missing = append(b.figures.Missing, p.program)
 		}
 	}
-	measurements := []func(context.Context) error{b.measureStarts, b.measureInContainer, b.measureServed}
-	if b.has("valgrind") {
-		measurements = append(measurements, b.measureInstructions)
+	var measurements []func(context.Context) error
+	if b.measures(partCPP) {
+		measurements = append(measurements, b.measureStarts, b.measureInContainer, b.measureServed)
+		if b.has("valgrind") {
+			measurements = append(measurements, b.measureInstructions)
+		}
+	}
+	if b.measures(partPython) {
+		measurements = append(measurements, b.measurePython)
+	}
+	if b.measures(partPack) {
+		measurements = append(measurements, b.measurePacking)
 	}
 	// One that fails does not take the others' figures along.
 	var failed error
@@ -86,9 +118,14 @@ func (b *bench) run(ctx context.Context) error {
 	return errors.Join(failed, b.report())
 }
 
+func (b *bench) measures(part string) bool { return slices.Contains(b.only, part) }
+
 // report prints the figures and writes them where they are wanted.
 func (b *bench) report() error {
-	rows := b.figures.rows()
+	var rows []row
+	for _, part := range b.only {
+		rows = append(rows, b.figures.rows(part)...)
+	}
 	if err := writeTable(b.out, rows); err != nil {
 		return err
 	}
@@ -109,9 +146,11 @@ func (b *bench) report() error {
 	if err != nil {
 		return err
 	}
-	text, err := replaceFigures(string(old), b.figures.markdown())
-	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
+	text := string(old)
+	for _, part := range b.only {
+		if text, err = replaceFigures(text, part, b.figures.markdown(part)); err != nil {
+			return fmt.Errorf("%s: %w", page, err)
+		}
 	}
 	return os.WriteFile(page, []byte(text), 0o644)
 }

@@ -23,6 +23,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"--no-such-flag"}, 2},
 		{[]string{"argument"}, 2},
 		{[]string{"--rounds", "0"}, 2},
+		{[]string{"--packs", "0"}, 2},
+		{[]string{"--only", "python,java"}, 2},
 		{[]string{"--duration", "10ms"}, 2},
 	} {
 		var out, talk bytes.Buffer
@@ -59,7 +61,7 @@ func TestBench(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	figuresFile := filepath.Join(t.TempDir(), "figures.json")
 	var out, talk bytes.Buffer
-	args := []string{"--rounds", "1", "--duration", "1s", "--runs", "1", "--repeats", "1", "--requests", "100", "--json", figuresFile}
+	args := []string{"--only", partCPP, "--rounds", "1", "--duration", "1s", "--runs", "1", "--repeats", "1", "--requests", "100", "--json", figuresFile}
 	if status := run(t.Context(), args, &out, &talk); status != 0 {
 		t.Fatalf("exit status %d\n%s%s", status, talk.String(), out.String())
 	}

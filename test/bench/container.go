@@ -220,12 +220,9 @@ func (c *containers) measureThroughput(ctx context.Context) (err error) {
 		return err
 	}
 	f := c.figures.InContainer
-	entries := []struct {
-		server *server
-		turns  *[]turn
-	}{{process, &f.Process}, {published, &f.Published}, {&direct, &f.Address}}
+	entries := []contender{{process, &f.Process}, {published, &f.Published}, {&direct, &f.Address}}
 	for _, e := range entries {
-		if _, err := c.wrk(ctx, e.server, time.Second); err != nil {
+		if _, err := c.wrk(ctx, e.server, usualLoad, time.Second); err != nil {
 			return err
 		}
 	}
@@ -233,7 +230,7 @@ func (c *containers) measureThroughput(ctx context.Context) (err error) {
 		c.say("throughput of a container: round %d of %d", round+1, c.rounds)
 		for i := range entries {
 			e := entries[(round+i)%len(entries)]
-			result, err := c.wrk(ctx, e.server, c.duration)
+			result, err := c.wrk(ctx, e.server, usualLoad, c.duration)
 			if err != nil {
 				return err
 			}

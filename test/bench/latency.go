@@ -11,7 +11,7 @@ import (
 type latency struct {
 	RequestsPerSecond float64      `json:"requestsPerSecond"`
 	Eascmd            []latencyRun `json:"eascmd"`
-	Nginx             []latencyRun `json:"nginx"`
+	Peer              []latencyRun `json:"peer"`
 }
 
 type latencyRun struct {
@@ -36,27 +36,24 @@ func pick(runs []latencyRun, value func(latencyRun) float64) []float64 {
 	return result
 }
 
-// measureLatency sends requests to both servers at half the rate that eascmd
-// has just been seen to answer at most.
-func (b *bench) measureLatency(ctx context.Context, eascmd, nginx *server) error {
-	rate := median(column(b.figures.Throughput.Five, perSecond)) / 2
+// measureLatency sends requests to both servers at the same rate.
+func (b *bench) measureLatency(ctx context.Context, eascmd, peer *server, rate float64) (*latency, error) {
 	l := &latency{RequestsPerSecond: rate}
 	for run := range b.runs {
 		b.say("latency at %.0f requests/s: run %d of %d", rate, run+1, b.runs)
 		for i := range 2 {
 			s, runs := eascmd, &l.Eascmd
 			if (run+i)%2 == 1 {
-				s, runs = nginx, &l.Nginx
+				s, runs = peer, &l.Peer
 			}
 			r, err := b.openLoad(ctx, s, rate)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			*runs = append(*runs, r)
 		}
 	}
-	b.figures.Latency = l
-	return nil
+	return l, nil
 }
 
 func (b *bench) openLoad(ctx context.Context, s *server, rate float64) (latencyRun, error) {

@@ -81,6 +81,9 @@ func (c *child) end(sig syscall.Signal) error {
 		<-c.done
 		return fmt.Errorf("%s did not end within %v", filepath.Base(c.cmd.Path), endTime)
 	}
+	if status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == sig {
+		return nil // some clean up and then let the signal have its usual effect
+	}
 	if c.err != nil {
 		return c.died()
 	}

@@ -45,7 +45,14 @@ func (f *figures) missing(needs ...string) string {
 	return "not measured: needs " + strings.Join(lacking, " and ")
 }
 
-func (f *figures) rows() []row {
+// rows are the lines of a part's table.
+func (f *figures) rows(part string) []row {
+	switch part {
+	case partPython:
+		return f.pythonRows()
+	case partPack:
+		return f.packRows()
+	}
 	return slices.Concat(f.throughputRows(), f.instructionRows(), f.latencyRows(), f.startRows(), f.containerRows(), f.memoryRows())
 }
 
@@ -106,20 +113,24 @@ func (f *figures) latencyRows() []row {
 		}
 	}
 	load := fmt.Sprintf(" at half load (%s req/s)", count(l.RequestsPerSecond))
-	line := func(what, goal string, ours, peer []float64) row {
-		deviating := func(values []float64) string {
-			return fmt.Sprintf("%.2f ± %.2f ms", median(values), spread(values)/2)
-		}
-		return row{
-			what: what + load, goal: goal,
-			measured: deviating(ours), peer: "nginx: " + deviating(peer),
-			ratio: fmt.Sprintf("%+.2f ms", median(ours)-median(peer)),
-		}
-	}
-	half := line("p50", noGoal, p50s(l.Eascmd), p50s(l.Nginx))
-	most := line("p99", latencyGoalText, p99s(l.Eascmd), p99s(l.Nginx))
-	most.verdict = judgeDifference(p99s(l.Eascmd), p99s(l.Nginx), latencyGoal)
+	half := l.row("p50"+load, "nginx", p50s)
+	most := l.row("p99"+load, "nginx", p99s)
+	most.goal = latencyGoalText
+	most.verdict = judgeDifference(p99s(l.Eascmd), p99s(l.Peer), latencyGoal)
 	return []row{half, most}
+}
+
+// row compares one value of all runs with the peer's.
+func (l *latency) row(what, peer string, value func([]latencyRun) []float64) row {
+	deviating := func(values []float64) string {
+		return fmt.Sprintf("%.2f ± %.2f ms", median(values), spread(values)/2)
+	}
+	ours, theirs := value(l.Eascmd), value(l.Peer)
+	return row{
+		what: what, goal: noGoal,
+		measured: deviating(ours), peer: peer + ": " + deviating(theirs),
+		ratio: fmt.Sprintf("%+.2f ms", median(ours)-median(theirs)),
+	}
 }
 
 const latencyGoalText = "≤ nginx + 1 ms"
@@ -231,36 +242,62 @@ func writeTable(w io.Writer, rows []row) error {
 	return t.Flush()
 }
 
-// markdown is the part of docs/performance.md that is written from figures.
-func (f *figures) markdown() string {
+// versions are those of the programs that a part is measured with.
+func (f *figures) versions(part string) map[string]string {
+	var known map[string]string
+	switch {
+	case part == partPython && f.Python != nil:
+		known = maps.Clone(f.Python.Versions)
+	case part == partPack && f.Packing != nil:
+		known = maps.Clone(f.Packing.Versions)
+	case part == partCPP:
+		return f.Machine.Versions
+	}
+	if known == nil {
+		known = make(map[string]string)
+	}
+	for _, name := range [...]string{"go", "wrk"} {
+		if v := f.Machine.Versions[name]; v != "" && (name != "wrk" || part != partPack) {
+			known[name] = v
+		}
+	}
+	return known
+}
+
+// markdown is the section of docs/performance.md that is written from the
+// figures of a part.
+func (f *figures) markdown(part string) string {
 	var b strings.Builder
 	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
 	line(header)
 	b.WriteString(strings.Repeat("|---", len(header)) + "|\n")
-	for _, r := range f.rows() {
+	for _, r := range f.rows(part) {
 		line(r.cells())
 	}
 	m := f.Machine
+	known := f.versions(part)
 	var versions []string
-	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
-		versions = append(versions, name+" "+m.Versions[name])
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		versions = append(versions, name+" "+known[name])
 	}
 	fmt.Fprintf(&b, "\nMeasured on %s: %d cores (%s), %.0f GB of memory, %s, Linux %s; %s. Before the run others used %.0f %% of the processors.\n",
 		f.Date.Format("2006-01-02"), m.Cores, m.CPU, float64(m.Memory)/1e9, m.System, m.Kernel, strings.Join(versions, ", "), 100*m.Busy)
 	return b.String()
 }
 
-const (
-	figuresBegin = "<!-- figures: written by make bench -->\n"
-	figuresEnd   = "<!-- end of figures -->\n"
-)
+const figuresEnd = "<!-- end of figures -->\n"
 
-// replaceFigures puts text between the marks of a page.
-func replaceFigures(page, text string) (string, error) {
-	before, rest, ok := strings.Cut(page, figuresBegin)
+func figuresBegin(part string) string {
+	return "<!-- figures of " + part + ": written by make bench -->\n"
+}
+
+// replaceFigures puts text between the marks of a part on a page.
+func replaceFigures(page, part, text string) (string, error) {
+	begin := figuresBegin(part)
+	before, rest, ok := strings.Cut(page, begin)
 	_, after, found := strings.Cut(rest, figuresEnd)
 	if !ok || !found {
-		return "", errors.New("it has no place for the figures: " + strings.TrimSpace(figuresBegin) + " and " + strings.TrimSpace(figuresEnd))
+		return "", errors.New("it has no place for the figures: " + strings.TrimSpace(begin) + " and " + strings.TrimSpace(figuresEnd))
 	}
-	return before + figuresBegin + "\n" + text + "\n" + figuresEnd + after, nil
+	return before + begin + "\n" + text + "\n" + figuresEnd + after, nil
 }

@@ -28,7 +28,7 @@ func measured() *figures {
 		},
 		ProgramBytes: 20_156_578,
 		Throughput:   &throughput{Five: turns(30000, 20), One: turns(33000, 18), Nginx: turns(50000, 10)},
-		Latency:      &latency{RequestsPerSecond: 15000, Eascmd: runs(0.3, 1.5), Nginx: runs(0.1, 1)},
+		Latency:      &latency{RequestsPerSecond: 15000, Eascmd: runs(0.3, 1.5), Peer: runs(0.1, 1)},
 		Instructions: &instructions{Requests: 10, Gateway: 20000, Host: 800, Nginx: 8000},
 		Starts:       &starts{FirstAnswer: []float64{70}, WholeTest: []float64{90}, Help: []float64{7}, Empty: []float64{1}},
 		InContainer: &inContainer{
@@ -44,7 +44,7 @@ func measured() *figures {
 
 func TestRows(t *testing.T) {
 	var got [][]string
-	for _, r := range measured().rows() {
+	for _, r := range measured().rows(partCPP) {
 		got = append(got, r.cells())
 	}
 	want := [][]string{
@@ -83,7 +83,7 @@ func TestRowsWithoutPeers(t *testing.T) {
 		"p99":          "needs wrk and nginx",
 		"memory":       "needs wrk",
 	}
-	for _, r := range f.rows() {
+	for _, r := range f.rows(partCPP) {
 		for prefix, text := range needs {
 			if strings.HasPrefix(r.what, prefix) && (r.measured != "not measured: "+text || r.verdict != "") {
 				t.Errorf("%s: %q %q, want that it %s", r.what, r.measured, r.verdict, text)
@@ -98,7 +98,7 @@ func TestRowsWithoutNginx(t *testing.T) {
 	f.Throughput.Nginx = nil
 	f.Instructions.Nginx = 0
 	f.Latency = nil
-	rows := f.rows()
+	rows := f.rows(partCPP)
 	if r := rows[0]; r.measured != "30,000 req/s" || r.peer != "not measured: needs nginx" || r.verdict != "" {
 		t.Errorf("throughput alone: %q", r.cells())
 	}
@@ -166,7 +166,7 @@ func TestWriteTable(t *testing.T) {
 }
 
 func TestMarkdown(t *testing.T) {
-	text := measured().markdown()
+	text := measured().markdown(partCPP)
 	for _, want := range []string{
 		"| what | goal | eascmd | peer | ratio | verdict |\n|---|---|---|---|---|---|\n",
 		"| C++ echo, 5 worker threads | ≥ 0.5 × nginx | 30,000 req/s | nginx: 50,000 | 0.60 × | met |\n",
@@ -179,19 +179,21 @@ func TestMarkdown(t *testing.T) {
 }
 
 func TestReplaceFigures(t *testing.T) {
-	const page = "# Performance\n" + figuresBegin + "old\n" + figuresEnd + "rest\n"
-	once, err := replaceFigures(page, "new\n")
+	other := figuresBegin(partPack) + "of packing\n" + figuresEnd
+	begin := figuresBegin(partPython)
+	page := "# Performance\n" + other + begin + "old\n" + figuresEnd + "rest\n"
+	once, err := replaceFigures(page, partPython, "new\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "# Performance\n" + figuresBegin + "\nnew\n\n" + figuresEnd + "rest\n"; once != want {
+	if want := "# Performance\n" + other + begin + "\nnew\n\n" + figuresEnd + "rest\n"; once != want {
 		t.Errorf("%q, want %q", once, want)
 	}
-	if twice, err := replaceFigures(once, "new\n"); err != nil || twice != once {
+	if twice, err := replaceFigures(once, partPython, "new\n"); err != nil || twice != once {
 		t.Errorf("a second time: %q, %v", twice, err)
 	}
-	for _, page := range []string{"", figuresBegin, figuresEnd + figuresBegin} {
-		if _, err := replaceFigures(page, "new"); err == nil {
+	for _, page := range []string{"", begin, figuresEnd + begin} {
+		if _, err := replaceFigures(page, partPython, "new"); err == nil {
 			t.Errorf("%q: no error", page)
 		}
 	}
@@ -203,7 +205,9 @@ func TestPageHasAPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replaceFigures(string(page), "new"); err != nil {
-		t.Error(err)
+	for _, part := range parts {
+		if _, err := replaceFigures(string(page), part, "new"); err != nil {
+			t.Error(err)
+		}
 	}
 }

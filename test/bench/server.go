@@ -57,10 +57,16 @@ func (s *server) check(ctx context.Context) error {
 	return nil
 }
 
-// serve starts the gateway on a variant of the plan, behind the words of
-// wrapper, and waits until it is ready.
+// serve starts the gateway on a variant of the C++ processor's plan, behind the
+// words of wrapper, and waits until it is ready.
 func (b *bench) serve(ctx context.Context, name string, wrapper, env []string, change func(*runplan.Plan)) (*server, error) {
-	plan, err := b.writePlan(name, change)
+	plan := *b.plan
+	change(&plan)
+	return b.servePlan(ctx, name, wrapper, env, &plan)
+}
+
+func (b *bench) servePlan(ctx context.Context, name string, wrapper, env []string, p *runplan.Plan) (*server, error) {
+	plan, err := b.writePlan(name, p)
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +209,11 @@ func freeAddress() (string, error) {
 }
 
 func (s *server) awaitPort(ctx context.Context) error {
+	return s.awaitPortEvery(ctx, 10*time.Millisecond)
+}
+
+// awaitPortEvery tries so often whether the server takes connections.
+func (s *server) awaitPortEvery(ctx context.Context, interval time.Duration) error {
 	deadline := time.Now().Add(readyTime)
 	for {
 		var dialer net.Dialer
@@ -215,7 +226,7 @@ func (s *server) awaitPort(ctx context.Context) error {
 			return s.child.died()
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(interval):
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not ready after %v: %w", readyTime, err)

@@ -26,6 +26,7 @@ var peers = []struct{ program, debian string }{
 	{"nginx", "nginx-light"},
 	{"wrk", "wrk"},
 	{"valgrind", "valgrind"},
+	{"pigz", "pigz"},
 }
 
 // findProgram looks for a program on PATH and where distributions put servers,
@@ -94,8 +95,8 @@ func (b *bench) path(elem ...string) string {
 	return filepath.Join(append([]string{b.dir}, elem...)...)
 }
 
-// build compiles what is measured: eascmd, the processor, a program that does
-// nothing.
+// build compiles eascmd, lays out what is measured and makes the directories of
+// the run.
 func (b *bench) build(ctx context.Context) error {
 	out, err := output(ctx, "", nil, "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
@@ -119,10 +120,22 @@ func (b *bench) build(ctx context.Context) error {
 		return err
 	}
 	b.figures.ProgramBytes = info.Size()
-
-	if err := os.CopyFS(b.dir, testdata); err != nil {
+	if b.cache == "" {
+		b.cache = filepath.Join(b.module, ".cache", "bench")
+	}
+	if b.cache, err = filepath.Abs(b.cache); err != nil {
 		return err
 	}
+	for _, dir := range [...]string{"home", "cache", "tmp"} {
+		if err := os.Mkdir(b.path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	return os.CopyFS(b.dir, testdata)
+}
+
+// buildProcessor compiles the C++ processor, and a program that does nothing.
+func (b *bench) buildProcessor(ctx context.Context) error {
 	cxx, cc := compiler("CXX", "g++", "c++"), compiler("CC", "gcc", "cc")
 	if cxx == "" || cc == "" {
 		return errors.New("a C and a C++ compiler are needed: apt-get install g++")
@@ -130,7 +143,7 @@ func (b *bench) build(ctx context.Context) error {
 	if err := os.Mkdir(b.path("testdata", "lib"), 0o700); err != nil {
 		return err
 	}
-	_, err = output(ctx, b.path("testdata"), nil, cxx, "-O2", "-fPIC", "-shared", "-o", "lib/libecho.so", "echo.cc")
+	_, err := output(ctx, b.path("testdata"), nil, cxx, "-O2", "-fPIC", "-shared", "-o", "lib/libecho.so", "echo.cc")
 	if err != nil {
 		return err
 	}
@@ -155,7 +168,9 @@ func compiler(variable string, names ...string) string {
 // caches and settings of the run's own, so that neither side sees the other's.
 func (b *bench) environment(extra ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e, "EASCMD_") || strings.HasPrefix(e, "GO")
+		name, _, _ := strings.Cut(e, "=")
+		return strings.HasPrefix(name, "EASCMD_") || strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "PYTHON") ||
+			name == "VIRTUAL_ENV" || name == "CONDA_PREFIX"
 	})
 	env = append(env, "HOME="+b.path("home"), "XDG_CACHE_HOME="+b.path("cache"), "TMPDIR="+b.path("tmp"))
 	return append(env, extra...)
@@ -168,34 +183,35 @@ func (b *bench) testCommand(args ...string) []string {
 // makePlan has `eascmd test` make the run plan and checks that a request is
 // answered; both build the host.
 func (b *bench) makePlan(ctx context.Context) error {
-	for _, dir := range [...]string{"home", "cache", "tmp"} {
-		if err := os.Mkdir(b.path(dir), 0o700); err != nil {
-			return err
-		}
-	}
-	text, err := output(ctx, b.dir, b.environment(), b.testCommand("--keep", "--print-plan")...)
-	if err != nil {
-		return err
-	}
-	if b.plan, err = runplan.Read(bytes.NewReader(text)); err != nil {
-		return err
-	}
-	// As every service has one; it is no secret here.
-	b.plan.Gateway.Token = token
-	answer, err := output(ctx, b.dir, b.environment(), b.testCommand("--data", firstBody)...)
-	if err != nil {
-		return err
-	}
-	if string(answer) != firstBody {
-		return fmt.Errorf("eascmd test answered %q in place of %q", answer, firstBody)
-	}
-	return nil
+	var err error
+	b.plan, err = b.planOf(ctx, b.path("testdata", "service.json"), b.environment())
+	return err
 }
 
-// writePlan writes a variant of the run plan and returns its path.
-func (b *bench) writePlan(name string, change func(*runplan.Plan)) (string, error) {
-	plan := *b.plan
-	change(&plan)
+// planOf returns the run plan that `eascmd test` makes of a description.
+func (b *bench) planOf(ctx context.Context, description string, env []string) (*runplan.Plan, error) {
+	text, err := output(ctx, b.dir, env, b.eascmd, "test", description, "--keep", "--print-plan")
+	if err != nil {
+		return nil, err
+	}
+	plan, err := runplan.Read(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	// As every service has one; it is no secret here.
+	plan.Gateway.Token = token
+	answer, err := output(ctx, b.dir, env, b.eascmd, "test", description, "--data", firstBody)
+	if err != nil {
+		return nil, err
+	}
+	if string(answer) != firstBody {
+		return nil, fmt.Errorf("eascmd test answered %q in place of %q", answer, firstBody)
+	}
+	return plan, nil
+}
+
+// writePlan writes a run plan and returns its path.
+func (b *bench) writePlan(name string, plan *runplan.Plan) (string, error) {
 	f, err := os.OpenFile(b.path(name+".plan.json"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return "", err

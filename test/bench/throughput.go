@@ -108,40 +108,62 @@ func (b *bench) measureServed(ctx context.Context) (err error) {
 	if nginx == nil {
 		return nil
 	}
-	return b.measureLatency(ctx, five, nginx)
+	// Half of the most that has just been seen of it.
+	rate := median(column(b.figures.Throughput.Five, perSecond)) / 2
+	b.figures.Latency, err = b.measureLatency(ctx, five, nginx, rate)
+	return err
 }
 
 func (b *bench) measureThroughput(ctx context.Context, five, one, nginx *server) error {
 	t := &throughput{}
-	type entry struct {
-		server *server
-		turns  *[]turn
-	}
-	entries := []entry{{five, &t.Five}, {one, &t.One}}
+	entries := []contender{{five, &t.Five}, {one, &t.One}}
 	if nginx != nil {
-		entries = append(entries, entry{nginx, &t.Nginx})
+		entries = append(entries, contender{nginx, &t.Nginx})
 	}
+	if err := b.compete(ctx, "throughput", usualLoad, entries); err != nil {
+		return err
+	}
+	b.figures.Throughput = t
+	return nil
+}
+
+// closedLoad is what wrk does: on each connection the next request follows the
+// answer.
+type closedLoad struct {
+	connections int
+	body        int // length of a request's body, and of its answer's
+}
+
+var usualLoad = closedLoad{connections, bodySize}
+
+// contender is a server and where its turns go.
+type contender struct {
+	server *server
+	turns  *[]turn
+}
+
+// compete lets all servers have their turns, round by round.
+func (b *bench) compete(ctx context.Context, what string, l closedLoad, entries []contender) error {
 	for _, e := range entries { // connections, buffers and caches are made outside the rounds
-		if _, err := b.wrk(ctx, e.server, time.Second); err != nil {
+		if _, err := b.wrk(ctx, e.server, l, time.Second); err != nil {
 			return err
 		}
 	}
 	for round := range b.rounds {
-		b.say("throughput: round %d of %d", round+1, b.rounds)
+		b.say("%s: round %d of %d", what, round+1, b.rounds)
 		for i := range entries { // nobody is always the first
 			e := entries[(round+i)%len(entries)]
-			turn, err := b.takeTurn(ctx, e.server)
+			turn, err := b.takeTurn(ctx, e.server, l)
 			if err != nil {
 				return err
 			}
 			*e.turns = append(*e.turns, turn)
 		}
 	}
-	b.figures.Throughput = t
 	return nil
 }
 
-func (b *bench) takeTurn(ctx context.Context, s *server) (turn, error) {
+func (b *bench) takeTurn(ctx context.Context, s *server, l closedLoad) (turn, error) {
 	measure := func() (all, host time.Duration, err error) {
 		all, err = cpuTime(s.pids())
 		host, hostErr := cpuTime(s.host)
@@ -151,7 +173,7 @@ func (b *bench) takeTurn(ctx context.Context, s *server) (turn, error) {
 	if err != nil {
 		return turn{}, err
 	}
-	result, err := b.wrk(ctx, s, b.duration)
+	result, err := b.wrk(ctx, s, l, b.duration)
 	if err != nil {
 		return turn{}, err
 	}
@@ -170,6 +192,7 @@ func (b *bench) takeTurn(ctx context.Context, s *server) (turn, error) {
 // wrkResult is the line that testdata/wrk.lua prints.
 type wrkResult struct {
 	Requests     int64 `json:"requests"`
+	Bytes        int64 `json:"bytes"` // that were read, heads included
 	Microseconds int64 `json:"microseconds"`
 	Connect      int   `json:"connect"` // the errors, by where they happened
 	Read         int   `json:"read"`
@@ -201,15 +224,18 @@ func parseWrk(out []byte) (*wrkResult, error) {
 	return nil, errors.New("wrk printed no result")
 }
 
-func (b *bench) wrk(ctx context.Context, s *server, duration time.Duration) (*wrkResult, error) {
-	out, err := output(ctx, b.dir, nil, b.programs["wrk"], "-t1", "-c", strconv.Itoa(connections), "-d", strconv.Itoa(int(duration.Seconds())),
-		"-s", b.path("testdata", "wrk.lua"), s.url(), "--", token, strconv.Itoa(bodySize))
+func (b *bench) wrk(ctx context.Context, s *server, l closedLoad, duration time.Duration) (*wrkResult, error) {
+	out, err := output(ctx, b.dir, nil, b.programs["wrk"], "-t1", "-c", strconv.Itoa(l.connections), "-d", strconv.Itoa(int(duration.Seconds())),
+		"-s", b.path("testdata", "wrk.lua"), s.url(), "--", token, strconv.Itoa(l.body))
 	if err != nil {
 		return nil, err
 	}
 	result, err := parseWrk(out)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
+	}
+	if result.Bytes < result.Requests*int64(l.body) {
+		return nil, fmt.Errorf("%s: %d answers have %d bytes; their bodies alone are to have %d each", s.name, result.Requests, result.Bytes, l.body)
 	}
 	return result, nil
 }
