@@ -48,6 +48,7 @@ func commands() []func(*app) *cobra.Command {
 		newInitCommand,
 		newTestCommand,
 		newServeCommand,
+		newPysdkCommand,
 		newSchemaCommand,
 		newConfigCommand,
 		newDoctorCommand,

@@ -174,18 +174,14 @@ func Find(ctx context.Context, opts FindOptions) ([]*Interpreter, error) {
 	if m.GOOS == "" {
 		m = ThisMachine()
 	}
-	var env []string
-	for name, value := range m.Env {
-		env = append(env, name+"="+value)
-	}
-	all := askAll(ctx, m.Paths(), env)
+	all := askAll(ctx, likely(m.Paths(), opts.Version), m.environ())
 	if ctx.Err() != nil {
 		return nil, fault.New(fault.Interrupted, "look for interpreters: %w", context.Cause(ctx))
 	}
 	var list []*Interpreter
 	seen := map[string]bool{}
 	for _, i := range all {
-		if i == nil || !i.Matches(opts.Version) || i.Major == 3 && i.Minor < OldestMinor && opts.Version == "" {
+		if i == nil || !i.matches(opts.Version) {
 			continue
 		}
 		if file := i.Prefix + "\x00" + real(i.Executable); !seen[file] {
@@ -209,6 +205,35 @@ func Find(ctx context.Context, opts FindOptions) ([]*Interpreter, error) {
 	return list, nil
 }
 
+// Preferred returns the interpreter that Find would have first among those that
+// usable accepts, and nil where there is none. It mostly asks one alone, which
+// Find takes a second for on a machine with many.
+func Preferred(ctx context.Context, opts FindOptions, usable func(*Interpreter) bool) (*Interpreter, error) {
+	if err := CheckVersion(opts.Version); err != nil {
+		return nil, err
+	}
+	if opts.Machine.GOOS == "" {
+		opts.Machine = ThisMachine()
+	}
+	for path := range opts.Machine.Look("python3") {
+		i, err := AskWith(ctx, path, opts.Machine.environ())
+		if err == nil && !i.Virtual() && i.matches(opts.Version) && usable(i) {
+			return i, nil
+		}
+		break
+	}
+	list, err := Find(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range list {
+		if usable(i) {
+			return i, nil
+		}
+	}
+	return nil, nil
+}
+
 // askAll asks the interpreters at paths, a few at a time; nil is for one that
 // has no usable answer.
 func askAll(ctx context.Context, paths []string, env []string) []*Interpreter {
@@ -228,10 +253,13 @@ func askAll(ctx context.Context, paths []string, env []string) []*Interpreter {
 	return all
 }
 
-// Matches reports whether the interpreter is of a version: "3.11", "3.11.7",
-// "3" or empty for any.
-func (i *Interpreter) Matches(version string) bool {
-	return version == "" || i.Version == version || strings.HasPrefix(i.Version, version+".") ||
+// matches reports whether the interpreter is of a version: "3.11", "3.11.7",
+// "3", or empty for any from the oldest supported on.
+func (i *Interpreter) matches(version string) bool {
+	if version == "" || version == "3" {
+		return i.Minor >= OldestMinor
+	}
+	return i.Version == version || strings.HasPrefix(i.Version, version+".") ||
 		version == i.Name() // 3.14 for 3.14.0rc2
 }
 
@@ -251,6 +279,31 @@ func micro(version string) int {
 	var major, minor, n int
 	fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &n)
 	return n
+}
+
+// numbered finds the version in the name of a program or of pyenv's directory.
+var numbered = regexp.MustCompile(`/(?:python|versions/)(3\.[0-9]+)(?:\.[0-9]+)?(?:$|/)`)
+
+// likely leaves out the paths that name another version than the one looked
+// for. What names none has to be asked.
+func likely(paths []string, version string) []string {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 {
+		return paths
+	}
+	return slices.DeleteFunc(paths, func(path string) bool {
+		m := numbered.FindStringSubmatch(path)
+		return m != nil && m[1] != parts[0]+"."+parts[1]
+	})
+}
+
+// environ returns the machine's environment as programs take it.
+func (m Machine) environ() []string {
+	var env []string
+	for name, value := range m.Env {
+		env = append(env, name+"="+value)
+	}
+	return env
 }
 
 // real resolves links as far as that goes.
