@@ -29,8 +29,9 @@ from select import select
 from time import perf_counter, sleep
 
 try:
-    from _queue import SimpleQueue
+    from _queue import Empty, SimpleQueue
 except ImportError:  # Python 3.6
+    from queue import Empty
     from queue import Queue as SimpleQueue
 
 try:
@@ -102,7 +103,16 @@ def connect(environ, host):
         os.set_inheritable(int(crash), False)
     connection = Socket(AF_UNIX, SOCK_STREAM)
     connection.connect(path)
-    return Worker(connection, number, key, host)
+    hello = (
+        ("protocol.min", "1"),
+        ("protocol.max", "1"),
+        ("features", ""),
+        ("worker", number),
+        ("key", key),
+        ("pid", str(os.getpid())),
+        ("host", host),
+    )
+    return Worker(connection, hello)
 
 
 class Partial:
@@ -119,9 +129,11 @@ class Partial:
 class Worker:
     """The worker's side of a connection."""
 
-    def __init__(self, connection, number, key, host):
+    def __init__(self, connection, hello=()):
+        """hello is what HELLO says; without it the greeting is left out, and so
+        is START: the gateway is in this program."""
         self._connection = connection
-        self._descriptor = connection.fileno()
+        self.descriptor = connection.fileno()
         self._process = os.getpid()
         self.started = False  # START has come
         self.ready = False  # READY was sent
@@ -131,7 +143,10 @@ class Worker:
         self._start_parts = []
         self._draining = False
         self._loaded = allocate_lock()  # free once START has come
-        self._loaded.acquire()
+        if hello:
+            self._loaded.acquire()
+        else:
+            self._greeted = self.started = True
 
         self._rest = b""  # the beginning of a frame whose end is still to come
         self._partial = {}
@@ -146,29 +161,18 @@ class Worker:
         self._wake = SimpleQueue()
         self._tickets = SimpleQueue()  # None for each request that any thread may take, or a leader's token
         self._busy = set()  # threads that are at a request
-        self._waiting = 0  # requests that are answered later, by their id
+        self._taken = set()  # ids of requests that the program has taken and not answered
         self._calm = True
         self._short = self._long = 0
         self._concurrency = 1
 
+        self._forgotten = False
         self._stopping = False
         self._stopped = allocate_lock()
         self._stop_in, self._stop_out = os.pipe()
 
-        self.send(
-            HELLO,
-            properties(
-                (
-                    ("protocol.min", "1"),
-                    ("protocol.max", "1"),
-                    ("features", ""),
-                    ("worker", number),
-                    ("key", key),
-                    ("pid", str(self._process)),
-                    ("host", host),
-                )
-            ),
-        )
+        if hello:
+            self.send(HELLO, properties(hello))
         _after_fork(self)
         self.start_control()
 
@@ -244,6 +248,9 @@ class Worker:
 
     def failed(self, message, hint=""):
         """Tell the gateway that the program cannot be loaded, and end."""
+        if self.ready:  # too late for that
+            sys.stderr.write("eashost: %s\n" % message)
+            self.end(1)
         self.send(FAILED, properties((("state", "0"), ("message", message), ("hint", hint))))
         self.end(1)
 
@@ -265,7 +272,7 @@ class Worker:
         """Reading or writing failed."""
         if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN, errno.ENOTCONN):
             self._end_of_file()
-        sys.stderr.write("eashost: the processor closed the descriptor of the gateway (number %d)\n" % self._descriptor)
+        sys.stderr.write("eashost: the processor closed the descriptor of the gateway (number %d)\n" % self.descriptor)
         _flush_output()
         _exit(EXIT_FAULT)
 
@@ -405,7 +412,7 @@ class Worker:
 
     def _check_drained(self):
         """End where a drain has nothing more to wait for."""
-        if self._draining and not (self._busy or self._pending or self._partial or self._waiting):
+        if self._draining and not (self._busy or self._taken or self._pending or self._partial):
             self.send(DRAINED)
             self.end(0)
 
@@ -590,26 +597,46 @@ class Worker:
     def take(self, timeout=None):
         """Wait for a request and return (id, body); None where the time is
         over. It must be answered with give()."""
+        me = object()
         while True:
             try:
                 self._tickets.get(True, timeout)
-            except Exception:  # queue.Empty
+            except Empty:
                 return None
-            me = object()
             self._busy.add(me)
             try:
                 request = self._pending.popleft()
-                self._busy.add(request[0])
+                self._taken.add(request[0])
                 return request
             except IndexError:  # cancelled
                 continue
             finally:
                 self._busy.discard(me)
 
+    def read_once(self):
+        """Read, for a program that waits for the connection itself, with no
+        control thread."""
+        self._read()
+
+    def take_now(self):
+        """Return (id, body) of a request, or None where there is none."""
+        if not self._pending:
+            return None
+        request = self._pending.popleft()
+        self._taken.add(request[0])
+        return request
+
     def give(self, rid, status, flags, body):
-        """Answer a request that take() returned."""
-        self.answer(rid, status, flags, body)
-        self._busy.discard(rid)
+        """Answer a request that take() returned, once."""
+        me = object()
+        self._busy.add(me)
+        try:
+            self._taken.remove(rid)
+            self.answer(rid, status, flags, body)
+        except KeyError:
+            raise ValueError("there is no request %r to be answered; has it been?" % (rid,)) from None
+        finally:
+            self._busy.discard(me)
         if self._draining:
             self._check_drained()
 
@@ -620,6 +647,9 @@ class Worker:
 
     def _forget(self):
         """In a forked child: the connection stays with the parent."""
+        if self._forgotten:
+            return
+        self._forgotten = True
         try:
             self._connection.close()
             os.close(self._stop_in)
@@ -627,13 +657,29 @@ class Worker:
         except OSError:
             pass
         self._answers = []
-        if sys.modules.get("_eas_worker") is not None:
+        if sys.modules["_eas_worker"].current is self:
             sys.modules["_eas_worker"].current = None
+
+
+def settle():
+    """Have the collector of garbage leave alone what was loaded: the model is
+    not gone through again and again."""
+    import gc
+
+    gc.collect()
+    if hasattr(gc, "freeze"):
+        gc.freeze()
 
 
 current = None  # the worker that this process is
 
 _exit = os._exit
+
+
+def leave(status):
+    """End the process at once, without exit handlers and destructors."""
+    _flush_output()
+    _exit(status)
 
 
 def exit_status(error):
