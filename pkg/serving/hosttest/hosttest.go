@@ -48,6 +48,9 @@ type Host struct {
 	// how to crash.
 	Native bool
 
+	// NoState: loading fails with an exception in this language, which has no state.
+	NoState bool
+
 	// Sanitized: the host is built with a sanitizer, which handles fatal signals itself and
 	// slows everything down.
 	Sanitized bool
