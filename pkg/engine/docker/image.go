@@ -94,6 +94,7 @@ type image struct {
 	// Of its configuration:
 	Env              []string
 	OS, Architecture string
+	Runs             bool // it has a command
 }
 
 // ensureImage returns the image that a container is to be made from. It is
@@ -197,6 +198,7 @@ func (d *Daemon) findImage(ctx context.Context, want wanted) (image, error) {
 	img := image{Ref: want.ref, ID: info.ID, OS: info.Os, Architecture: info.Architecture}
 	if info.Config != nil {
 		img.Env = info.Config.Env
+		img.Runs = len(info.Config.Cmd)+len(info.Config.Entrypoint) > 0
 	}
 	return img, d.suits(img, want)
 }

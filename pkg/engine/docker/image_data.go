@@ -81,12 +81,16 @@ func dataConfig(base image) *container.Config {
 			search = value
 		}
 	}
-	return &container.Config{
+	config := &container.Config{
 		Image:      cmp.Or(base.ID, base.Ref),
 		Env:        []string{"PATH=" + EnvironmentDir + "/bin:" + search},
 		WorkingDir: path.Dir(EnvironmentDir),
 		Labels:     map[string]string{imageLabel: dataLanguage, baseLabel: wanted{ref: base.Ref}.family()},
 	}
+	if !base.Runs {
+		config.Cmd = []string{"/bin/sh"} // a daemon makes no container without one
+	}
+	return config
 }
 
 // fillData puts the environment into the container.

@@ -215,7 +215,9 @@ func (j *journal) has(text string) bool {
 func TestImageIsBuilt(t *testing.T) {
 	t.Run("usual engine", func(t *testing.T) { testImageIsBuilt(newImageTest(t)) })
 	t.Run("newer engine", func(t *testing.T) {
-		testImageIsBuilt(newImageTestAt(t, dockertest.Isolated(t, dockertest.Options{Newer: true}).Host()))
+		it := newImageTestAt(t, dockertest.Isolated(t, dockertest.Options{Newer: true}).Host())
+		testDataImage(it)
+		testImageIsBuilt(it)
 	})
 }
 

@@ -121,6 +121,11 @@ func (r *imageRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // serve starts a registry that the daemon reaches, and returns its host.
 func (t *imageTest) serve(r *imageRegistry) string {
 	t.Helper()
+	return t.serveHandler(r)
+}
+
+func (t *imageTest) serveHandler(r http.Handler) string {
+	t.Helper()
 	if !t.d.sharesNetwork() {
 		t.Skip("missing: an engine in this machine's network")
 	}
