@@ -22,7 +22,7 @@ packs them so that they run on a machine that has no Python.`,
 		Args:        noArgs,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPysdkInitCommand(a), newPysdkWheelCommand(a))
+	cmd.AddCommand(newPysdkInitCommand(a), newPysdkPackCommand(a), newPysdkWheelCommand(a))
 	return cmd
 }
 
