@@ -241,16 +241,17 @@ func (b *bench) measureProjects(ctx context.Context) error {
 // pysdkInit makes a project whose ENV is a copy of the interpreter. Without
 // requirements nothing of it may need a network: proxies lead nowhere then.
 func (b *bench) pysdkInit(ctx context.Context, dir, requirements string) (time.Duration, error) {
-	argv := []string{b.eascmd, "pysdk", "init", dir, "--backend", "copy", "--python", b.interpreter.Path}
+	argv := []string{b.eascmd, "pysdk", "init", dir, "--backend", "copy", "--python", b.interpreter.Version}
+	path := "PATH=" + filepath.Dir(b.interpreter.Path) + ":" + os.Getenv("PATH")
 	if requirements != "" {
 		argv = append(argv, "--requirements", requirements)
 		begin := time.Now()
 		// The user's own environment leads to PyPI.
-		_, err := output(ctx, b.dir, nil, argv...)
+		_, err := output(ctx, b.dir, append(os.Environ(), path), argv...)
 		return time.Since(begin), err
 	}
 	const nowhere = "http://127.0.0.1:9"
-	env := b.environment("HTTP_PROXY="+nowhere, "HTTPS_PROXY="+nowhere, "http_proxy="+nowhere, "https_proxy="+nowhere, "ALL_PROXY="+nowhere)
+	env := b.environment("HTTP_PROXY="+nowhere, "HTTPS_PROXY="+nowhere, "http_proxy="+nowhere, "https_proxy="+nowhere, "ALL_PROXY="+nowhere, path)
 	_, took, err := b.timedIn(ctx, env, "", argv...)
 	return took, err
 }
