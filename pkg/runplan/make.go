@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +73,7 @@ func Make(d *service.Description, w Workspace, command []string, o Overrides) (*
 			MaxQueueSize: DefaultMaxQueueSize,
 			RateLimit:    rpc.RateLimit,
 			BodyLimit:    cmp.Or(o.BodyLimit, DefaultBodyLimit),
-			ContentType:  contentType(rpc.HTTP.DefaultHeaders),
+			ContentType:  ContentType(rpc.HTTP.DefaultHeaders),
 		},
 		Properties: d.Properties(),
 	}
@@ -94,6 +96,7 @@ func Make(d *service.Description, w Workspace, command []string, o Overrides) (*
 		}
 		p.Processor.Entry = filepath.Join(w.ProcessorDir, d.ProcessorEntry)
 	}
+	p.Given = given(p.Properties, o)
 	p.Properties["rpc.keepalive"] = strconv.FormatInt(p.Gateway.KeepAliveMS, 10)
 	p.Properties["rpc.worker_threads"] = strconv.Itoa(p.Worker.Threads)
 	p.Properties["rpc.max_queue_size"] = strconv.Itoa(p.Gateway.MaxQueueSize)
@@ -104,6 +107,19 @@ func Make(d *service.Description, w Workspace, command []string, o Overrides) (*
 		p.Worker.Unset = []string{"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"}
 	}
 	return p, nil
+}
+
+// given lists the names of the properties that somebody has set.
+func given(properties map[string]string, o Overrides) []string {
+	names := slices.Collect(maps.Keys(properties))
+	if o.KeepAlive != 0 {
+		names = append(names, "rpc.keepalive")
+	}
+	if o.Threads != 0 {
+		names = append(names, "rpc.worker_threads")
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // modelEntry makes the first argument of initialize as EAS makes it: the parts
@@ -152,9 +168,9 @@ func (p *Plan) ServiceConfig() []byte {
 	return text
 }
 
-// contentType finds the type of answers among the default headers, which are
+// ContentType finds the type of answers among the default headers, which are
 // lines as in a request.
-func contentType(headers string) string {
+func ContentType(headers string) string {
 	for line := range strings.SplitSeq(strings.ReplaceAll(headers, "\r", "\n"), "\n") {
 		name, value, ok := strings.Cut(line, ":")
 		if value = strings.TrimSpace(value); ok && value != "" && strings.EqualFold(strings.TrimSpace(name), "Content-Type") {

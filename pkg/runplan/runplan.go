@@ -27,6 +27,10 @@ type Plan struct {
 	// Properties are the rpc.* and other settings that /api/builtin/prop
 	// lists, flattened to dotted keys.
 	Properties map[string]string `json:"properties,omitempty"`
+
+	// Given names the properties that the description or the caller set, sorted:
+	// they count more than what the program itself sets.
+	Given []string `json:"given,omitempty"`
 }
 
 // Processor says what is loaded.

@@ -15,6 +15,7 @@ import (
 // what they answer; the answers here are our own, in JSON.
 type builtin struct {
 	plan    *runplan.Plan
+	limits  *limits
 	d       *dispatcher
 	metrics *metrics
 	end     func()
@@ -41,7 +42,7 @@ func (b *builtin) answer(c call, path string) *reply {
 		}
 		return textReply(200, b.plan.Gateway.Instance)
 	case "prop":
-		return jsonReply(200, b.plan.Properties)
+		return jsonReply(200, b.limits.properties())
 	case "monitor":
 		return jsonReply(200, b.metrics.monitor(b.d))
 	case "realtime_metrics":

@@ -20,12 +20,14 @@ import (
 // deadlines set before every read and write would cost a tenth of a request.
 type conns struct {
 	net.Listener
+	full  *handoff // takes connections in place of the fast server; nil: none
 	times *timings
 	clock atomic.Int64 // milliseconds since the start, as of the last look
 	start time.Time
 
 	mu       sync.Mutex
 	open     map[*clientConn]struct{}
+	upgraded map[*clientConn]struct{} // those that speak no HTTP any more
 	draining atomic.Bool
 	empty    chan struct{} // closed when draining and none is open
 }
@@ -35,6 +37,9 @@ type clientConn struct {
 	*net.TCPConn
 	of    *conns
 	doing atomic.Int64 // a phase, and above it the clock when it began
+
+	hijacked atomic.Bool  // it speaks no HTTP any more
+	calls    atomic.Int64 // of the full server: requests in progress, of which HTTP/2 has several
 }
 
 // phase is what a connection is doing.
@@ -51,7 +56,7 @@ const (
 const phaseBits = 3
 
 func newConns(listener net.Listener, times *timings) *conns {
-	return &conns{Listener: listener, times: times, start: time.Now(), open: make(map[*clientConn]struct{})}
+	return &conns{Listener: listener, times: times, start: time.Now(), open: make(map[*clientConn]struct{}), upgraded: make(map[*clientConn]struct{})}
 }
 
 // Accept waits where the server would give up: when there are no descriptors
@@ -65,6 +70,10 @@ func (c *conns) Accept() (net.Conn, error) {
 			c.mu.Lock()
 			c.open[client] = struct{}{}
 			c.mu.Unlock()
+			if c.full != nil && c.full.wants() {
+				c.full.give(client)
+				continue
+			}
 			return client, nil
 		}
 		if !passing(err) {
@@ -72,6 +81,14 @@ func (c *conns) Accept() (net.Conn, error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// Close closes the door for both servers.
+func (c *conns) Close() error {
+	if c.full != nil {
+		c.full.Close()
+	}
+	return c.Listener.Close()
 }
 
 // passing reports whether an error of accept says nothing about the listener.
@@ -91,6 +108,16 @@ func (c *clientConn) phase() (p phase, since time.Duration) {
 	return phase(doing & (1<<phaseBits - 1)), time.Duration(doing>>phaseBits) * time.Millisecond
 }
 
+// Close ends the connection.
+func (c *clientConn) Close() error {
+	if c.hijacked.Load() {
+		c.of.mu.Lock()
+		delete(c.of.upgraded, c)
+		c.of.mu.Unlock()
+	}
+	return c.TCPConn.Close()
+}
+
 // note is told by the server what becomes of a connection.
 func (c *conns) note(conn net.Conn, state fasthttp.ConnState) {
 	client := conn.(*clientConn)
@@ -103,11 +130,17 @@ func (c *conns) note(conn net.Conn, state fasthttp.ConnState) {
 			client.Close()
 		}
 	case fasthttp.StateClosed, fasthttp.StateHijacked:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.open, client)
-		c.checkEmpty()
+		c.forget(client)
 	}
+}
+
+// forget takes a connection off the list of those whose requests a drain waits
+// for.
+func (c *conns) forget(client *clientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, client)
+	c.checkEmpty()
 }
 
 // checkEmpty is called with c.mu held.
@@ -135,7 +168,7 @@ func (c *conns) look(now time.Time) {
 			p == fresh && spent > c.times.header,
 			p == sending && spent > c.times.write,
 			p == idle && spent > c.times.idle:
-			client.Close()
+			client.TCPConn.Close()
 		}
 	}
 }
@@ -151,7 +184,7 @@ func (c *conns) drain(ctx context.Context) int {
 	c.mu.Lock()
 	for client := range c.open {
 		if p, _ := client.phase(); p == fresh || p == idle {
-			client.Close()
+			client.TCPConn.Close()
 		}
 	}
 	c.empty = empty
@@ -171,6 +204,9 @@ func (c *conns) closeAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for client := range c.open {
-		client.Close()
+		client.TCPConn.Close()
+	}
+	for client := range c.upgraded {
+		client.TCPConn.Close()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/openeas/eascmd/pkg/serving/wire"
@@ -50,19 +51,23 @@ type failure struct {
 // requests; everything else waits here, where it can still be refused, timed
 // out or given to somebody else.
 type dispatcher struct {
-	maxQueue int
-	metrics  *metrics
+	limits  *limits
+	metrics *metrics
+	kind    atomic.Int32 // a kind
 
 	mu      sync.Mutex
 	links   []*link // the ready ones
 	leaving []*link // those that are not ready any more and still have requests
 	queue   jobQueue
-	waiting bool     // a worker is on its way: requests may wait for it
-	down    *failure // no worker will come any more
+	ups     []*upstream   // the ready programs that serve HTTP themselves
+	parked  int           // requests that wait for one
+	news    chan struct{} // closed and replaced when that may be worth another look
+	waiting bool          // a worker is on its way: requests may wait for it
+	down    *failure      // no worker will come any more
 }
 
-func newDispatcher(maxQueue int, m *metrics) *dispatcher {
-	return &dispatcher{maxQueue: maxQueue, metrics: m}
+func newDispatcher(l *limits, m *metrics) *dispatcher {
+	return &dispatcher{limits: l, metrics: m, news: make(chan struct{})}
 }
 
 // submit takes a request in. It returns a failure at once where the request
@@ -82,7 +87,7 @@ func (d *dispatcher) submit(j *job) *failure {
 			return failNotReady
 		}
 	}
-	if d.queue.len() >= d.maxQueue {
+	if d.queue.len() >= int(d.limits.maxQueue.Load()) {
 		return failQueueFull
 	}
 	d.queue.push(j)
@@ -222,6 +227,7 @@ func (d *dispatcher) fail(l *link, why *failure) {
 func (d *dispatcher) expect(waiting bool) {
 	d.mu.Lock()
 	d.waiting = waiting
+	d.tell()
 	d.mu.Unlock()
 }
 
@@ -229,6 +235,7 @@ func (d *dispatcher) expect(waiting bool) {
 func (d *dispatcher) shut(why *failure) {
 	d.mu.Lock()
 	d.down = why
+	d.tell()
 	var queued []*job
 	for j := d.queue.pop(); j != nil; j = d.queue.pop() {
 		j.failed, j.finished = why, true
@@ -244,7 +251,7 @@ func (d *dispatcher) shut(why *failure) {
 func (d *dispatcher) hasWorker() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.links) > 0
+	return len(d.links)+len(d.ups) > 0
 }
 
 // load returns the numbers of queued requests, of requests at workers, and of
@@ -255,7 +262,10 @@ func (d *dispatcher) load() (queued, inflight, ready int) {
 	for _, l := range d.links {
 		inflight += l.inflight
 	}
-	return d.queue.len(), inflight, len(d.links)
+	for _, u := range d.ups {
+		inflight += u.inflight
+	}
+	return d.queue.len() + d.parked, inflight, len(d.links) + len(d.ups)
 }
 
 // older returns the requests that have been under way since before a time and

@@ -62,12 +62,12 @@ type front struct {
 	builtin builtin
 }
 
-func newFront(plan *runplan.Plan, d *dispatcher, m *metrics, end func()) *front {
+func newFront(plan *runplan.Plan, l *limits, d *dispatcher, m *metrics, end func()) *front {
 	return &front{
 		name:    plan.Name,
 		auth:    authorizer{token: plan.Gateway.Token, service: plan.Name},
-		limiter: newRateLimiter(plan.Gateway.RateLimit),
-		builtin: builtin{plan: plan, d: d, metrics: m, end: end},
+		limiter: l.rate,
+		builtin: builtin{plan: plan, limits: l, d: d, metrics: m, end: end},
 	}
 }
 

@@ -23,21 +23,22 @@ import (
 // gateway reads HTTP, asks front what a request is, gives what belongs to the
 // processor to the dispatcher, and writes the answer.
 type gateway struct {
-	plan      *runplan.Plan
-	keepalive time.Duration
-	server    *fasthttp.Server
-	front     *front
-	d         *dispatcher
-	budget    *budget
-	metrics   *metrics
-	emit      func(event.Event)
-	times     *timings
-	jobs      sync.Pool
-	conns     *conns
-	ended     chan struct{} // closed when the server has returned
-	stop      chan struct{} // closed when the sweeper is to end
-	swept     chan struct{}
-	draining  atomic.Bool
+	plan     *runplan.Plan
+	limits   *limits
+	server   *fasthttp.Server
+	full     *fullServer // nil: this program cannot serve HTTP itself
+	front    *front
+	d        *dispatcher
+	budget   *budget
+	metrics  *metrics
+	emit     func(event.Event)
+	times    *timings
+	jobs     sync.Pool
+	conns    *conns
+	ended    chan struct{} // closed when the server has returned
+	stop     chan struct{} // closed when the sweeper is to end
+	swept    chan struct{}
+	draining atomic.Bool
 }
 
 // minBodyRate is the pace that a body must keep, in bytes a second.
@@ -50,20 +51,20 @@ const (
 	keptBuffer = 32 << 10 // of a job that is used again
 )
 
-func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *budget, m *metrics, emit func(event.Event), times *timings, end func()) *gateway {
+func newGateway(plan *runplan.Plan, l *limits, listener net.Listener, d *dispatcher, b *budget, m *metrics, emit func(event.Event), times *timings, end func()) *gateway {
 	g := &gateway{
-		plan:      plan,
-		keepalive: time.Duration(plan.Gateway.KeepAliveMS) * time.Millisecond,
-		conns:     newConns(listener, times),
-		front:     newFront(plan, d, m, end),
-		d:         d,
-		budget:    b,
-		metrics:   m,
-		emit:      emit,
-		times:     times,
-		ended:     make(chan struct{}),
-		stop:      make(chan struct{}),
-		swept:     make(chan struct{}),
+		plan:    plan,
+		limits:  l,
+		conns:   newConns(listener, times),
+		front:   newFront(plan, l, d, m, end),
+		d:       d,
+		budget:  b,
+		metrics: m,
+		emit:    emit,
+		times:   times,
+		ended:   make(chan struct{}),
+		stop:    make(chan struct{}),
+		swept:   make(chan struct{}),
 	}
 	g.jobs.New = func() any {
 		return &job{done: make(chan struct{}, 1)}
@@ -81,6 +82,9 @@ func newGateway(plan *runplan.Plan, listener net.Listener, d *dispatcher, b *bud
 		Logger:                       silentLogger{},
 		SecureErrorLogMessage:        true, // no request comes back in an error, token and all
 		ExpectHandler:                g.mayContinue,
+	}
+	if plan.Worker.HTTP {
+		g.full = newFullServer(g)
 	}
 	return g
 }
@@ -101,6 +105,9 @@ func (g *gateway) start(broken func(error)) {
 			broken(listenerEnded(err))
 		}
 	}()
+	if g.full != nil {
+		g.full.start()
+	}
 	go g.sweep()
 }
 
@@ -122,6 +129,9 @@ func (g *gateway) close() {
 	g.conns.closeAll()
 	g.server.Shutdown()
 	<-g.ended
+	if g.full != nil {
+		g.full.close()
+	}
 	close(g.stop)
 	<-g.swept
 }
@@ -262,25 +272,26 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	j := g.jobs.Get().(*job)
-	held, refusal := g.readBody(ctx, j)
+	body := bodySource{stream: ctx.RequestBodyStream(), length: int64(ctx.Request.Header.ContentLength()), setDeadline: conn.SetReadDeadline}
+	held, refusal := g.readBody(body, j)
 	start := time.Now()
 	received := len(j.body)
 	if refusal == nil {
 		j.held = held
-		refusal = g.predict(ctx, j, start)
+		refusal = g.predict(conn, j, start)
 	}
 	if !j.unsent { // otherwise its body is still held
 		g.budget.release(held)
 	}
 	if refusal != nil {
 		g.write(ctx, refusal)
-		g.account(ctx, refusal.status, received, len(refusal.body), start)
+		g.account(ctx.RemoteAddr(), fastCall{ctx}, refusal.status, received, len(refusal.body), start, time.Now())
 		return // j may still be at a worker: it is not used again
 	}
 	status := httpStatus(j.status, j.flags)
 	sent := len(j.answer)
 	ctx.SetStatusCode(status)
-	ctx.Response.Header.SetContentType(g.plan.Gateway.ContentType)
+	ctx.Response.Header.SetContentType(*g.limits.contentType.Load())
 	switch {
 	case bodyless(status):
 		g.budget.release(j.forced)
@@ -290,7 +301,7 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	default:
 		ctx.SetBody(j.answer)
 	}
-	g.account(ctx, status, received, sent, start)
+	g.account(ctx.RemoteAddr(), fastCall{ctx}, status, received, sent, start, time.Now())
 	g.reuse(j)
 }
 
@@ -314,32 +325,38 @@ func (g *gateway) reuse(j *job) {
 	g.jobs.Put(j)
 }
 
+// bodySource is where a request's body comes from.
+type bodySource struct {
+	stream      io.Reader             // nil: there is none
+	length      int64                 // negative: unknown
+	setDeadline func(time.Time) error // of its reads
+}
+
 // readBody reads the whole body into j.body, within the limit and the budget.
 // held is what it has taken of the budget.
-func (g *gateway) readBody(ctx *fasthttp.RequestCtx, j *job) (held int64, refusal *reply) {
-	stream := ctx.RequestBodyStream()
-	length := ctx.Request.Header.ContentLength()
-	if stream == nil || length == 0 {
+func (g *gateway) readBody(src bodySource, j *job) (held int64, refusal *reply) {
+	length := src.length
+	if src.stream == nil || length == 0 {
 		return 0, nil
 	}
 	limit := g.plan.Gateway.BodyLimit
-	if int64(length) > limit {
+	if length > limit {
 		return 0, g.tooLarge()
 	}
 	if length > 0 && length <= smallBody {
 		// It came with the head.
 		j.body = append(j.body[:0], make([]byte, length)...)
-		if _, err := io.ReadFull(stream, j.body); err != nil {
+		if _, err := io.ReadFull(src.stream, j.body); err != nil {
 			return 0, g.unreadable(err)
 		}
 		return 0, nil
 	}
-	body, most := []byte(nil), int64(length)+1
+	body, most := []byte(nil), length+1
 	if length < 0 {
 		// Nobody knows its end: as long as it is small it takes no room.
 		var err error
 		most = limit + 1
-		body, err = g.readSlow(ctx, stream, nil, min(smallBody, most))
+		body, err = g.readSlow(src, nil, min(smallBody, most))
 		switch {
 		case err == nil:
 			j.body = body
@@ -351,15 +368,15 @@ func (g *gateway) readBody(ctx *fasthttp.RequestCtx, j *job) (held int64, refusa
 		}
 	}
 	held = most - 1
-	wait, cancel := context.WithTimeout(context.Background(), g.keepalive)
+	wait, cancel := context.WithTimeout(context.Background(), g.limits.keepalive())
 	defer cancel()
 	if g.budget.acquire(wait, held) != nil {
 		r := textReply(503, "no memory was free for the body within rpc.keepalive")
 		r.close = true
 		return 0, r
 	}
-	body, err := g.readSlow(ctx, stream, body, most)
-	if err == nil && len(body) < length {
+	body, err := g.readSlow(src, body, most)
+	if err == nil && int64(len(body)) < length {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
@@ -382,18 +399,18 @@ var errLonger = errors.New("the body goes on")
 // readSlow reads on after the beginning of a body, at the pace of its sender
 // as long as that has one, to its end or until it has most bytes. Memory grows
 // with what has come, not with what was announced.
-func (g *gateway) readSlow(ctx *fasthttp.RequestCtx, stream io.Reader, body []byte, most int64) ([]byte, error) {
-	defer ctx.Conn().SetReadDeadline(time.Time{})
+func (g *gateway) readSlow(src bodySource, body []byte, most int64) ([]byte, error) {
+	defer src.setDeadline(time.Time{})
 	start := time.Now()
 	for {
 		late := start.Add(g.times.body + time.Duration(len(body)/minBodyRate)*time.Second)
-		ctx.Conn().SetReadDeadline(late)
+		src.setDeadline(late)
 		if len(body) == cap(body) {
 			bigger := make([]byte, len(body), min(max(2*int64(cap(body)), 1<<20), most))
 			copy(bigger, body)
 			body = bigger
 		}
-		n, err := stream.Read(body[len(body):cap(body)])
+		n, err := src.stream.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case err == io.EOF:
@@ -417,9 +434,9 @@ func (g *gateway) unreadable(err error) *reply {
 }
 
 // predict has the processor answer j, or says why it did not.
-func (g *gateway) predict(ctx *fasthttp.RequestCtx, j *job, start time.Time) *reply {
+func (g *gateway) predict(conn net.Conn, j *job, start time.Time) *reply {
 	j.since = start
-	j.conn = ctx.Conn()
+	j.conn = conn
 	if f := g.d.submit(j); f != nil {
 		return failureReply(f)
 	}
@@ -443,12 +460,11 @@ func (g *gateway) write(ctx *fasthttp.RequestCtx, r *reply) {
 }
 
 // account counts an answered request, and logs it where that was asked for.
-func (g *gateway) account(ctx *fasthttp.RequestCtx, status, received, sent int, start time.Time) {
-	end := time.Now()
+func (g *gateway) account(from net.Addr, c call, status, received, sent int, start, end time.Time) {
 	g.metrics.answered(status, received, sent, start, end)
 	if g.plan.Gateway.AccessLog {
 		g.emit(event.Event{Type: event.Access, Message: fmt.Sprintf("%s %s %.200q %d in=%d out=%d %.2fms",
-			ctx.RemoteAddr(), ctx.Method(), fastCall{ctx}.Path(), status, received, sent, float64(end.Sub(start).Microseconds())/1000)})
+			from, c.Method(), c.Path(), status, received, sent, float64(end.Sub(start).Microseconds())/1000)})
 	}
 }
 
@@ -459,7 +475,7 @@ func (g *gateway) account(ctx *fasthttp.RequestCtx, status, received, sent int, 
 func (g *gateway) sweep() {
 	defer close(g.swept)
 	// A request may be late by a sixteenth of its time.
-	ticker := time.NewTicker(min(g.times.sweeping, max(g.keepalive/16, 2*time.Millisecond)))
+	ticker := time.NewTicker(min(g.times.sweeping, max(g.limits.keepalive()/16, 2*time.Millisecond)))
 	defer ticker.Stop()
 	var looked time.Time
 	for {
@@ -468,9 +484,9 @@ func (g *gateway) sweep() {
 			return
 		case <-ticker.C:
 		}
-		now := time.Now()
+		now, keepalive := time.Now(), g.limits.keepalive()
 		g.conns.look(now)
-		g.d.expire(now, g.keepalive)
+		g.d.expire(now, keepalive)
 		if now.Sub(looked) < g.times.sweeping {
 			continue
 		}
@@ -485,8 +501,8 @@ func (g *gateway) sweep() {
 				g.d.drop(j)
 			}
 		}
-		for _, l := range g.d.stuck(now, g.keepalive) {
-			l.replace(fmt.Sprintf("every thread has been busy with requests past rpc.keepalive (%v) for another %v", g.keepalive, g.keepalive))
+		for _, l := range g.d.stuck(now, keepalive) {
+			l.replace(fmt.Sprintf("every thread has been busy with requests past rpc.keepalive (%v) for another %v", keepalive, keepalive))
 		}
 	}
 }

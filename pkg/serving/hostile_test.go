@@ -166,8 +166,12 @@ func TestDeathsInTheWarmUpEndTheRun(t *testing.T) {
 // A restart that does not succeed at once is tried again: it may be for want
 // of descriptors that clients have taken.
 func TestRestartThatCannotStartIsTriedAgain(t *testing.T) {
+	onBoth(t, testRestartThatCannotStartIsTriedAgain)
+}
+
+func testRestartThatCannotStartIsTriedAgain(t *testing.T, how setting) {
 	host := filepath.Join(t.TempDir(), "host")
-	s := ready(t, func(p *runplan.Plan, _ *timings) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) {
 		if err := os.Symlink(p.Worker.Command[0], host); err != nil {
 			t.Skip(err)
 		}
@@ -257,8 +261,10 @@ func socketPair(t *testing.T) (a, b *net.UnixConn) {
 }
 
 // One who asks first is not made to send a body that is refused.
-func TestContinueIsRefused(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.Token = "secret" })
+func TestContinueIsRefused(t *testing.T) { onBoth(t, testContinueIsRefused) }
+
+func testContinueIsRefused(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.Token = "secret" })
 	for _, test := range []struct {
 		path, token string
 		status      int
@@ -279,8 +285,10 @@ func TestContinueIsRefused(t *testing.T) {
 
 // The absolute form of a request's target, as proxies send it, leads to the
 // same place.
-func TestAbsoluteTarget(t *testing.T) {
-	s := ready(t)
+func TestAbsoluteTarget(t *testing.T) { onBoth(t, testAbsoluteTarget) }
+
+func testAbsoluteTarget(t *testing.T, how setting) {
+	s := ready(t, how)
 	for target, status := range map[string]int{
 		"http://x/api/predict/other":   404,
 		"http://x/api/predict/echo":    200,
@@ -298,8 +306,10 @@ func TestAbsoluteTarget(t *testing.T) {
 	}
 }
 
-func TestAccessLogTellsEveryRequest(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.AccessLog = true; p.Gateway.KeepAliveMS = 100 })
+func TestAccessLogTellsEveryRequest(t *testing.T) { onBoth(t, testAccessLogTellsEveryRequest) }
+
+func testAccessLogTellsEveryRequest(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.AccessLog = true; p.Gateway.KeepAliveMS = 100 })
 	s.post("x")
 	s.post("sleep 300")
 	for _, want := range []string{`POST "/" 200 in=1 out=1 `, `POST "/" 408 in=9 `} {
@@ -341,9 +351,11 @@ func TestListenerThatBreaksEndsTheRun(t *testing.T) {
 }
 
 // A limit below what is read without asking for room holds as well.
-func TestSmallBodyLimit(t *testing.T) {
+func TestSmallBodyLimit(t *testing.T) { onBoth(t, testSmallBodyLimit) }
+
+func testSmallBodyLimit(t *testing.T, how setting) {
 	const limit = 1000
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.BodyLimit = limit; p.Gateway.BodyMemory = limit })
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.BodyLimit = limit; p.Gateway.BodyMemory = limit })
 	for size, status := range map[int]int{limit: 200, limit + 1: 413, 5 * limit: 413, smallBody + 1: 413} {
 		for _, length := range []int64{-1, int64(size)} {
 			req, _ := http.NewRequest("POST", s.url("/"), io.MultiReader(strings.NewReader(strings.Repeat("c", size))))

@@ -157,7 +157,9 @@ func (l *link) abandon(j *job) {
 
 // readLoop reads answers until the connection ends. It returns nil at
 // end-of-file, otherwise what the worker did wrong.
-func (l *link) readLoop(in *inbox) error {
+//
+// put is given what the program sets of the service's properties.
+func (l *link) readLoop(in *inbox, put func([]byte) error) error {
 	for {
 		h, payload, err := in.next()
 		if err != nil {
@@ -173,7 +175,11 @@ func (l *link) readLoop(in *inbox) error {
 			}
 		case wire.Pong:
 			l.pongs.Add(1)
-		case wire.Frames, wire.Settings:
+		case wire.Settings:
+			if err := put(payload); err != nil {
+				return err
+			}
+		case wire.Frames: // as its READY has shown
 		case wire.Drained: // its process ends now, which is what counts
 		default:
 			if h.Type.Known() {

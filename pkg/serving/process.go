@@ -9,12 +9,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/openeas/eascmd/internal/cgroup"
+	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/serving/backtrace"
 	"github.com/openeas/eascmd/pkg/serving/event"
@@ -34,10 +38,14 @@ type process struct {
 	tail   tail
 	ooms   int // kills in the control group before the start
 
-	dead chan struct{} // closed when it was waited for; state is set
-	err  error
+	ending chan struct{} // closed when it has ended
+	dead   chan struct{} // closed when it was waited for; state is set
+	err    error
+
+	closed atomic.Bool // it goes on without its connection
 
 	mu     sync.Mutex
+	asked  bool   // to end
 	ended  bool   // its number may be somebody else's
 	killed string // why we ended it, if we did
 	noted  string // what was strange about its connection
@@ -48,7 +56,7 @@ type process struct {
 const outputTime = 500 * time.Millisecond
 
 func startProcess(plan *runplan.Plan, id int, dir string, env []string, emit func(event.Event), times *timings) (*process, error) {
-	p := &process{id: id, plan: plan, emit: emit, times: times, dead: make(chan struct{})}
+	p := &process{id: id, plan: plan, emit: emit, times: times, ending: make(chan struct{}), dead: make(chan struct{})}
 	crash, err := crashFile(dir)
 	if err != nil {
 		return nil, err
@@ -140,6 +148,7 @@ func crashFile(dir string) (*os.File, error) {
 func (p *process) wait(pipes [2]*os.File) {
 	// What the process started dies with it; what does not is cut off.
 	err := p.reap()
+	close(p.ending)
 	done := make(chan struct{})
 	go func() { p.output.Wait(); close(done) }()
 	select {
@@ -219,7 +228,44 @@ func (p *process) endSoon() {
 	}()
 }
 
-func (p *process) abnormal() bool { return p.err != nil }
+// abnormal reports whether the end of the process is worth telling although the
+// run ends too.
+func (p *process) abnormal() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err != nil && !(p.asked && endedByTerm(p.cmd.ProcessState))
+}
+
+// askToEnd asks a program without a host around it to end, as the platform
+// does.
+func (p *process) askToEnd() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
+	p.asked = true
+	if p.cmd.Process.Signal(syscall.SIGTERM) != nil {
+		p.end()
+	}
+}
+
+// gaveUp returns what the process said where it ended by itself as a program
+// does that an exception or a wrong use ends: it would do so again.
+func (p *process) gaveUp() *fault.Error {
+	p.mu.Lock()
+	killed := p.killed
+	p.mu.Unlock()
+	status := p.cmd.ProcessState.ExitCode()
+	if killed != "" || (status != 1 && status != 2) {
+		return nil
+	}
+	said := "it ended with exit status " + strconv.Itoa(status)
+	if last := p.tail.lastLine(); last != "" {
+		said = last + " (exit status " + strconv.Itoa(status) + ")"
+	}
+	return fault.New(fault.Processor, "the processor could not be loaded: %s", said)
+}
 
 // explainTime bounds the search for names in the debug information of large
 // libraries.
@@ -344,6 +390,18 @@ func (t *tail) add(line string) {
 		t.lines = append(t.lines[:0], t.lines[1:]...)
 	}
 	t.lines = append(t.lines, line)
+}
+
+// lastLine is the last line that says something.
+func (t *tail) lastLine() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, line := range slices.Backward(t.lines) {
+		if text := strings.TrimSpace(line); text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 func (t *tail) last() []string {

@@ -28,6 +28,8 @@ func residentMB(int) int64 { return 0 }
 
 func killGroup(int) {}
 
+func endedByTerm(*os.ProcessState) bool { return true }
+
 func exitSignal(*os.ProcessState) string { return "" }
 
 func (p *process) terminate() {}

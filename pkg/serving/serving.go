@@ -59,6 +59,7 @@ type timings struct {
 	abandoned time.Duration // at the end, for calls whose clients are gone
 	settled   time.Duration // a worker that was ready for this long starts with no back-off
 	sweeping  time.Duration // between two looks at old requests, and their age
+	looking   time.Duration // between two looks for a program's socket
 	gpuSample time.Duration // between two questions to nvidia-smi
 	gpuWait   time.Duration // for its answer, of a request
 	gpuAnswer time.Duration // for its answer, before it is given up
@@ -78,6 +79,7 @@ func standardTimings() *timings {
 		abandoned: 2 * time.Second,
 		settled:   10 * time.Second,
 		sweeping:  100 * time.Millisecond,
+		looking:   50 * time.Millisecond,
 		gpuSample: 5 * time.Second,
 		gpuWait:   time.Second,
 		gpuAnswer: 10 * time.Second,
@@ -122,8 +124,9 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	}
 	m := newMetrics()
 	budget := newBudget(plan.Gateway.BodyMemory)
-	d := newDispatcher(plan.Gateway.MaxQueueSize, m)
-	sup, err := newSupervisor(plan, dir, d, budget, m, emit, times)
+	lim := newLimits(plan)
+	d := newDispatcher(lim, m)
+	sup, err := newSupervisor(plan, dir, lim, d, budget, m, emit, times)
 	if err != nil {
 		listener.Close()
 		return err
@@ -132,7 +135,8 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	// (the processor cannot be kept up, or /api/builtin/term was called).
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	gw := newGateway(plan, listener, d, budget, m, emit, times, func() { end(errTerm) })
+	sup.address = listener.Addr().(*net.TCPAddr).AddrPort()
+	gw := newGateway(plan, lim, listener, d, budget, m, emit, times, func() { end(errTerm) })
 	m.observe(d, budget, plan.Worker.Count)
 	m.observeGPUs(gpus)
 

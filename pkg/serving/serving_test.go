@@ -258,8 +258,10 @@ func (s *service) metric(name string) float64 {
 	return 0
 }
 
-func TestBodiesComeBackUntouched(t *testing.T) {
-	s := ready(t)
+func TestBodiesComeBackUntouched(t *testing.T) { onBoth(t, testBodiesComeBackUntouched) }
+
+func testBodiesComeBackUntouched(t *testing.T, how setting) {
+	s := ready(t, how)
 	binary := make([]byte, 70_000)
 	for i := range binary {
 		binary[i] = byte(i * 7)
@@ -281,8 +283,10 @@ func TestBodiesComeBackUntouched(t *testing.T) {
 	}
 }
 
-func TestRoutes(t *testing.T) {
-	s := ready(t)
+func TestRoutes(t *testing.T) { onBoth(t, testRoutes) }
+
+func testRoutes(t *testing.T, how setting) {
+	s := ready(t, how)
 	for _, test := range []struct {
 		method, path string
 		status       int
@@ -371,8 +375,10 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-func TestAuthorization(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.Token = "YjQxZDYz" })
+func TestAuthorization(t *testing.T) { onBoth(t, testAuthorization) }
+
+func testAuthorization(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.Token = "YjQxZDYz" })
 	const date, octets = "Thu, 01 Jul 2021 00:00:00 GMT", "application/octet-stream"
 	for _, test := range []struct {
 		name, path, body string
@@ -416,8 +422,10 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-func TestKeepalive(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.KeepAliveMS = 300; p.Worker.Threads = 2 })
+func TestKeepalive(t *testing.T) { onBoth(t, testKeepalive) }
+
+func testKeepalive(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.KeepAliveMS = 300; p.Worker.Threads = 2 })
 	a := s.post("sleep 700")
 	if a.status != 408 || !a.closed {
 		t.Errorf("a request past its time: %+v", a)
@@ -476,8 +484,10 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-func TestRateLimit(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.RateLimit = 5 })
+func TestRateLimit(t *testing.T) { onBoth(t, testRateLimit) }
+
+func testRateLimit(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.RateLimit = 5 })
 	counts := make(map[int]int)
 	for range 15 {
 		counts[s.post("x").status]++
@@ -490,8 +500,10 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-func TestClientLeaves(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Worker.Threads = 1 })
+func TestClientLeaves(t *testing.T) { onBoth(t, testClientLeaves) }
+
+func testClientLeaves(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.Threads = 1 })
 	ctx, leave := context.WithCancel(t.Context())
 	gone := make(chan struct{})
 	go func() {
@@ -522,8 +534,10 @@ func TestClientLeaves(t *testing.T) {
 	}
 }
 
-func TestBodyLimit(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.BodyLimit = 100_000; p.Gateway.BodyMemory = 200_000 })
+func TestBodyLimit(t *testing.T) { onBoth(t, testBodyLimit) }
+
+func testBodyLimit(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.BodyLimit = 100_000; p.Gateway.BodyMemory = 200_000 })
 	if a := s.post(strings.Repeat("x", 100_000)); a.status != 200 || len(a.body) != 100_000 {
 		t.Errorf("at the limit: %d, %d bytes", a.status, len(a.body))
 	}
@@ -566,8 +580,10 @@ func (s *service) dial() net.Conn {
 	return conn
 }
 
-func TestContinueIsAnswered(t *testing.T) {
-	s := ready(t)
+func TestContinueIsAnswered(t *testing.T) { onBoth(t, testContinueIsAnswered) }
+
+func testContinueIsAnswered(t *testing.T, how setting) {
+	s := ready(t, how)
 	conn := s.dial()
 	defer conn.Close()
 	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 20000\r\n\r\n")
@@ -577,7 +593,10 @@ func TestContinueIsAnswered(t *testing.T) {
 	}
 	io.WriteString(conn, strings.Repeat("z", 20000))
 	resp, err := http.ReadResponse(r, nil)
-	if err != nil || resp.StatusCode != 200 || resp.ContentLength != 20000 {
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 200 || len(text) != 20000 {
 		t.Errorf("%v %v", resp, err)
 	}
 }
@@ -659,8 +678,10 @@ func TestSmallRequestsPassLargeOnes(t *testing.T) {
 	eventually(t, "all is given back", func() bool { return s.metric("eascmd_body_memory_bytes") == 0 })
 }
 
-func TestSlowSenders(t *testing.T) {
-	s := ready(t, func(_ *runplan.Plan, times *timings) {
+func TestSlowSenders(t *testing.T) { onBoth(t, testSlowSenders) }
+
+func testSlowSenders(t *testing.T, how setting) {
+	s := ready(t, how, func(_ *runplan.Plan, times *timings) {
 		times.body = 300 * time.Millisecond
 		times.header = 500 * time.Millisecond
 	})
@@ -694,7 +715,8 @@ func TestSlowSenders(t *testing.T) {
 		conn := s.dial()
 		defer conn.Close()
 		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n")
-		if status, text := read(conn); status != 408 {
+		// The library's server ends such a connection without a word.
+		if status, text := read(conn); status != 408 && !(s.plan.Worker.HTTP && status == 0) {
 			t.Errorf("%d %q", status, text)
 		}
 	})
@@ -769,8 +791,10 @@ func TestAmbiguousRequests(t *testing.T) {
 	}
 }
 
-func TestPipelinedRequests(t *testing.T) {
-	s := ready(t)
+func TestPipelinedRequests(t *testing.T) { onBoth(t, testPipelinedRequests) }
+
+func testPipelinedRequests(t *testing.T, how setting) {
+	s := ready(t, how)
 	conn := s.dial()
 	defer conn.Close()
 	var text strings.Builder
@@ -792,8 +816,10 @@ func TestPipelinedRequests(t *testing.T) {
 	}
 }
 
-func TestThousandConnections(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.MaxQueueSize = 2000 })
+func TestThousandConnections(t *testing.T) { onBoth(t, testThousandConnections) }
+
+func testThousandConnections(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.MaxQueueSize = 2000 })
 	before := openDescriptors(t)
 	var all sync.WaitGroup
 	var good atomic.Int64
@@ -830,8 +856,10 @@ func openDescriptors(t *testing.T) int {
 	return len(entries)
 }
 
-func TestCrashLosesOnlyItsOwnRequests(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Worker.Count = 2 })
+func TestCrashLosesOnlyItsOwnRequests(t *testing.T) { onBoth(t, testCrashLosesOnlyItsOwnRequests) }
+
+func testCrashLosesOnlyItsOwnRequests(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.Count = 2 })
 	gate := filepath.Join(s.dir, "gate")
 	var pids []string
 	eventually(t, "both workers answer", func() bool {
@@ -862,8 +890,10 @@ func TestCrashLosesOnlyItsOwnRequests(t *testing.T) {
 	s.waitType(event.Restarted)
 }
 
-func TestRequestsWaitForARestart(t *testing.T) {
-	s := ready(t)
+func TestRequestsWaitForARestart(t *testing.T) { onBoth(t, testRequestsWaitForARestart) }
+
+func testRequestsWaitForARestart(t *testing.T, how setting) {
+	s := ready(t, how)
 	for range 3 {
 		if a := s.post("kill"); a.status != 500 || !strings.Contains(a.body, "signal 9 (SIGKILL)") {
 			t.Fatalf("%+v", a)
@@ -877,8 +907,10 @@ func TestRequestsWaitForARestart(t *testing.T) {
 	}
 }
 
-func TestWaitingForARestartEndsWith503(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, times *timings) { p.Gateway.KeepAliveMS = 200; times.settled = time.Hour })
+func TestWaitingForARestartEndsWith503(t *testing.T) { onBoth(t, testWaitingForARestartEndsWith503) }
+
+func testWaitingForARestartEndsWith503(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, times *timings) { p.Gateway.KeepAliveMS = 200; times.settled = time.Hour })
 	deaths := 0
 	for ; deaths < 4; deaths++ { // the back-off grows past the keepalive
 		s.post("kill")
@@ -1018,8 +1050,10 @@ func TestWorkersThatBreakTheProtocol(t *testing.T) {
 	})
 }
 
-func TestProcessesOfAWorkerDieWithIt(t *testing.T) {
-	s := ready(t)
+func TestProcessesOfAWorkerDieWithIt(t *testing.T) { onBoth(t, testProcessesOfAWorkerDieWithIt) }
+
+func testProcessesOfAWorkerDieWithIt(t *testing.T, how setting) {
+	s := ready(t, how)
 	pid, err := strconv.Atoi(s.post("child").body)
 	if err != nil {
 		t.Fatal(err)
@@ -1031,8 +1065,10 @@ func TestProcessesOfAWorkerDieWithIt(t *testing.T) {
 	})
 }
 
-func TestDrainAnswersWhatHasCome(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Worker.Threads = 2 })
+func TestDrainAnswersWhatHasCome(t *testing.T) { onBoth(t, testDrainAnswersWhatHasCome) }
+
+func testDrainAnswersWhatHasCome(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.Threads = 2 })
 	var waiting []<-chan answer
 	for range 8 { // more than there are slots
 		waiting = append(waiting, s.later("sleep 100"))
@@ -1055,8 +1091,10 @@ func TestDrainAnswersWhatHasCome(t *testing.T) {
 	}
 }
 
-func TestDrainUnderLoadLosesNothing(t *testing.T) {
-	s := ready(t)
+func TestDrainUnderLoadLosesNothing(t *testing.T) { onBoth(t, testDrainUnderLoadLosesNothing) }
+
+func testDrainUnderLoadLosesNothing(t *testing.T, how setting) {
+	s := ready(t, how)
 	var lost, answered atomic.Int64
 	var clients sync.WaitGroup
 	for range 16 {
@@ -1089,8 +1127,10 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 	}
 }
 
-func TestGraceTimeEnds(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Worker.GraceMS = 200 })
+func TestGraceTimeEnds(t *testing.T) { onBoth(t, testGraceTimeEnds) }
+
+func testGraceTimeEnds(t *testing.T, how setting) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.GraceMS = 200 })
 	hanging := s.later("sleep 60000")
 	eventually(t, "it is at the worker", func() bool { return s.metric("eascmd_inflight_requests") == 1 })
 	begin := time.Now()
@@ -1128,8 +1168,10 @@ func TestDrainDoesNotWaitForNobody(t *testing.T) {
 	}
 }
 
-func TestTerm(t *testing.T) {
-	s := ready(t)
+func TestTerm(t *testing.T) { onBoth(t, testTerm) }
+
+func testTerm(t *testing.T, how setting) {
+	s := ready(t, how)
 	if a := s.do(s.request("POST", "/api/builtin/term", "")); a.status != 200 {
 		t.Errorf("%+v", a)
 	}
@@ -1143,8 +1185,10 @@ func TestTerm(t *testing.T) {
 	}
 }
 
-func TestOutputIsFollowedLineByLine(t *testing.T) {
-	s := ready(t)
+func TestOutputIsFollowedLineByLine(t *testing.T) { onBoth(t, testOutputIsFollowedLineByLine) }
+
+func testOutputIsFollowedLineByLine(t *testing.T, how setting) {
+	s := ready(t, how)
 	s.post("print hello from the processor")
 	e := s.waitType(event.Log)
 	if e.Message != "hello from the processor" || e.Stream != "stdout" || e.Worker != 1 {
@@ -1166,12 +1210,14 @@ func TestOutputIsFollowedLineByLine(t *testing.T) {
 	s.wait("the unfinished line", func(e event.Event) bool { return e.Message == "no end" })
 }
 
-func TestWarmUp(t *testing.T) {
+func TestWarmUp(t *testing.T) { onBoth(t, testWarmUp) }
+
+func testWarmUp(t *testing.T, how setting) {
 	dir := t.TempDir()
 	paths := []string{filepath.Join(dir, "1"), filepath.Join(dir, "2"), filepath.Join(dir, "missing")}
 	os.WriteFile(paths[0], []byte("print warm"), 0o600)
 	os.WriteFile(paths[1], []byte("status 404 cold"), 0o600)
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Worker.WarmUp = paths })
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.WarmUp = paths })
 	s.wait("the request was replayed", func(e event.Event) bool { return e.Type == event.Log && e.Message == "warm" })
 	s.wait("a bad answer is told", func(e event.Event) bool {
 		return e.Type == event.Warning && strings.Contains(e.Message, "was answered 404: cold")
@@ -1182,11 +1228,13 @@ func TestWarmUp(t *testing.T) {
 	s.wait("a missing file is told", func(e event.Event) bool { return e.Type == event.Warning && strings.Contains(e.Message, "missing") })
 }
 
-func TestProcessorSeesNoKeysOfOurs(t *testing.T) {
+func TestProcessorSeesNoKeysOfOurs(t *testing.T) { onBoth(t, testProcessorSeesNoKeysOfOurs) }
+
+func testProcessorSeesNoKeysOfOurs(t *testing.T, how setting) {
 	t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret")
 	t.Setenv("EASCMD_PROFILE", "mine")
 	t.Setenv("SOMETHING_ELSE", "kept")
-	s := ready(t, func(p *runplan.Plan, _ *timings) {
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) {
 		p.Worker.Env = append(p.Worker.Env, runplan.Env{Name: "OWN", Value: "from the plan"}, runplan.Env{Name: "PATH", Value: "/replaced"},
 			// Ours are set last: a plan cannot cut a worker off.
 			runplan.Env{Name: "EASCMD_WORKER_KEY", Value: "x"}, runplan.Env{Name: "EASCMD_WORKER_SOCKET", Value: "/nowhere"})
@@ -1200,11 +1248,13 @@ func TestProcessorSeesNoKeysOfOurs(t *testing.T) {
 	}
 }
 
-func TestMemoryIsWatched(t *testing.T) {
+func TestMemoryIsWatched(t *testing.T) { onBoth(t, testMemoryIsWatched) }
+
+func testMemoryIsWatched(t *testing.T, how setting) {
 	if _, err := os.Stat("/proc/self/statm"); err != nil {
 		t.Skip("no /proc here")
 	}
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Worker.MemoryMB = 100 })
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.MemoryMB = 100 })
 	gate := filepath.Join(s.dir, "gate")
 	eating := s.later("eat 200 " + gate)
 	e := s.waitType(event.Warning)
@@ -1266,10 +1316,12 @@ func TestPlansThatCannotRun(t *testing.T) {
 	}
 }
 
-func TestCrashInWarmUpNamesTheRequest(t *testing.T) {
+func TestCrashInWarmUpNamesTheRequest(t *testing.T) { onBoth(t, testCrashInWarmUpNamesTheRequest) }
+
+func testCrashInWarmUpNamesTheRequest(t *testing.T, how setting) {
 	path := filepath.Join(t.TempDir(), "poison")
 	os.WriteFile(path, []byte("die 3"), 0o600)
-	s := start(t, func(p *runplan.Plan, _ *timings) { p.Worker.WarmUp = []string{path} })
+	s := start(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.WarmUp = []string{path} })
 	s.failure()
 	if e := s.waitType(event.WorkerExit); !strings.Contains(e.Message, "it was answering the warm-up request "+path) {
 		t.Errorf("%+v", e)
@@ -1279,7 +1331,11 @@ func TestCrashInWarmUpNamesTheRequest(t *testing.T) {
 // The answer to a request that cannot be read does not repeat it: the token in
 // it could end up in somebody's log.
 func TestUnreadableRequestsAreNotRepeated(t *testing.T) {
-	s := ready(t)
+	onBoth(t, testUnreadableRequestsAreNotRepeated)
+}
+
+func testUnreadableRequestsAreNotRepeated(t *testing.T, how setting) {
+	s := ready(t, how)
 	conn := s.dial()
 	defer conn.Close()
 	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: very-secret\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,8 @@ type supervisor struct {
 	plan     *runplan.Plan
 	dir      string
 	listener *net.UnixListener
+	limits   *limits
+	address  netip.AddrPort // the gateway's
 	d        *dispatcher
 	metrics  *metrics
 	emit     func(event.Event)
@@ -36,6 +39,7 @@ type supervisor struct {
 	mu       sync.Mutex
 	expected map[string]chan<- hello // workers that have not said HELLO, by key
 	seen     map[int]bool            // workers that were ready at least once
+	told     map[string]bool         // warnings
 	hosted   map[int]bool            // workers that have said what they are
 	started  time.Time
 	up       map[int]*process // running workers
@@ -61,7 +65,7 @@ type hello struct {
 // maxEarlyDeaths is how often in a row a worker may die before READY.
 const maxEarlyDeaths = 3
 
-func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *metrics, emit func(event.Event), times *timings) (*supervisor, error) {
+func newSupervisor(plan *runplan.Plan, dir string, l *limits, d *dispatcher, b *budget, m *metrics, emit func(event.Event), times *timings) (*supervisor, error) {
 	payload, err := startPayload(plan)
 	if err != nil {
 		return nil, fault.New(fault.Description, "run plan: %w", err)
@@ -72,9 +76,10 @@ func newSupervisor(plan *runplan.Plan, dir string, d *dispatcher, b *budget, m *
 		return nil, fault.New(fault.Failed, "listen for workers on %s: %w", path, err)
 	}
 	return &supervisor{
-		plan: plan, dir: dir, listener: listener, d: d, budget: b, metrics: m, emit: emit, times: times, payload: payload,
+		plan: plan, dir: dir, listener: listener, limits: l, d: d, budget: b, metrics: m, emit: emit, times: times, payload: payload,
 		expected: make(map[string]chan<- hello),
 		seen:     make(map[int]bool),
+		told:     make(map[string]bool),
 		hosted:   make(map[int]bool),
 		up:       make(map[int]*process),
 		greeting: make(map[net.Conn]bool),
@@ -228,6 +233,10 @@ func (s *supervisor) supervise(id int) {
 			return
 		}
 		s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why})
+		if life.failed != nil && !s.everReady(id) {
+			s.giveUp(life.failed)
+			return
+		}
 		if life.ready.IsZero() {
 			early++
 		} else {
@@ -284,6 +293,7 @@ type life struct {
 	ready    time.Time    // zero: it died before
 	why      string       // the explanation of its death
 	abnormal bool         // it did not simply end
+	failed   *fault.Error // it ended itself before it was ready: it would again
 	fatal    *fault.Error // the run cannot go on
 }
 
@@ -314,7 +324,8 @@ func (s *supervisor) live(id int) life {
 	}()
 
 	start := time.Now()
-	p, err := startProcess(s.plan, id, s.dir, s.environment(id, key), s.emit, s.times)
+	env := s.environment(id, key)
+	p, err := startProcess(s.plan, id, s.dir, env, s.emit, s.times)
 	if err != nil {
 		f := fault.New(fault.Processor, "start worker %d: %w", id, err)
 		if s.everReady(id) { // what is missing now was there before
@@ -334,7 +345,7 @@ func (s *supervisor) live(id int) life {
 		s.mu.Unlock()
 	}()
 
-	w := &worker{supervisor: s, id: id, process: p, start: s.payload, started: start}
+	w := &worker{supervisor: s, id: id, process: p, env: env, start: s.payload, started: start}
 	return w.run(greeted)
 }
 
@@ -392,6 +403,9 @@ func (s *supervisor) environment(id int, key string) []string {
 	own["EASCMD_WORKER_SOCKET"] = filepath.Join(s.dir, socketName)
 	own["EASCMD_WORKER_ID"] = strconv.Itoa(id)
 	own["EASCMD_WORKER_KEY"] = key
+	if s.plan.Worker.HTTP {
+		tellPort(own)
+	}
 	var env []string
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
@@ -403,6 +417,28 @@ func (s *supervisor) environment(id int, key string) []string {
 		env = append(env, name+"="+value)
 	}
 	return env
+}
+
+// The variables in which programs look for the port that they are to listen on.
+var portVariables = [...]string{"PAI_SERVING_PORT", "PORT"}
+
+// tellPort chooses a port for a program that may serve HTTP itself, unless the
+// plan does: a port of its own for each worker, which two of them would
+// otherwise have to share, and the gateway with them.
+func tellPort(env map[string]string) {
+	for _, name := range portVariables {
+		if _, given := env[name]; given {
+			return
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return
+	}
+	defer l.Close()
+	for _, name := range portVariables {
+		env[name] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	}
 }
 
 // credential reports whether a variable of ours must not reach user code: the

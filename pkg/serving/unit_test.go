@@ -208,7 +208,7 @@ func TestPrefetchFollowsTheProcessor(t *testing.T) {
 		{2 * time.Millisecond, 0, 0},
 		{time.Second, 0, 0},
 	} {
-		d := newDispatcher(0, nil)
+		d := newDispatcher(&limits{}, nil)
 		l := newLink(nil, d, newBudget(1), nil)
 		l.setConcurrency(5)
 		now := time.Now()

@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,9 +21,13 @@ type worker struct {
 	*supervisor
 	id      int
 	process *process
+	env     []string
 	start   []byte // the payload of START
 	started time.Time
 	link    *link
+	up      *upstream              // its program, where that serves HTTP itself
+	found   chan *upstream         // a program that serves HTTP is ready
+	frames  context.CancelFunc     // it answers frames: nobody need look for its socket
 	read    chan struct{}          // closed when nothing more is read from link
 	readEnd error                  // why, once read is closed; nil at end-of-file
 	warming atomic.Pointer[string] // the warm-up request that it is answering
@@ -42,15 +47,28 @@ func (w *worker) run(greeted <-chan hello) life {
 	// loading ends with READY and a warm-up, or with a reason.
 	loaded := make(chan error, 1)
 	var reading chan error
-	stop := w.stop
+	stop, ending := w.stop, w.process.ending
+	defer w.look()()
 	for {
 		select {
+		case u := <-w.found:
+			deadline = nil
+			result.ready = w.serve(u, ticker)
+		case <-ending:
+			ending = nil
+			if w.up != nil { // before its death is explained: no new requests
+				w.d.leaveUpstream(w.up)
+			}
 		case h := <-greeted:
 			w.introduced(w.id, w.process.pid, h.host)
 			reading = make(chan error, 1)
 			w.open(h, loaded, reading)
 		case err := <-loaded:
-			loaded, deadline = nil, nil
+			loaded = nil
+			if err == errLoadEnded && w.mute() {
+				continue
+			}
+			deadline = nil
 			if err != nil {
 				if f, ok := errors.AsType[*loadFailure](err); ok {
 					return w.loadFailed(result, f)
@@ -65,16 +83,20 @@ func (w *worker) run(greeted <-chan hello) life {
 			reading = nil
 			select {
 			case err := <-loaded: // in the order in which it happened
-				loaded, deadline = nil, nil
 				if f, ok := errors.AsType[*loadFailure](err); ok {
 					return w.loadFailed(result, f)
 				}
 				if err == nil {
 					result.ready = w.ready(ticker)
 				}
-			default:
-				loaded = nil // too late
+			default: // too late
 			}
+			loaded = nil
+			if err == nil && w.mute() {
+				w.process.closed.Store(true)
+				continue
+			}
+			deadline = nil
 			w.d.leave(w.link)
 			if err == nil || errors.Is(err, errCut) {
 				w.process.endSoon()
@@ -94,6 +116,9 @@ func (w *worker) run(greeted <-chan hello) life {
 			w.askToEnd()
 		case <-w.process.dead:
 			result.why, result.abnormal = w.bury(), w.process.abnormal()
+			if result.ready.IsZero() {
+				result.failed = w.process.gaveUp()
+			}
 			return result
 		}
 	}
@@ -112,6 +137,9 @@ func (w *worker) ready(ticker *time.Ticker) time.Time {
 // debugger most likely, or one that gets no processor time. Telling is all:
 // to end it would take it from under the debugger.
 func (w *worker) ping() {
+	if w.link == nil || w.process.closed.Load() {
+		return // a program without a host
+	}
 	switch unanswered := w.link.pings - w.link.pongs.Load(); {
 	case unanswered <= 0:
 		w.link.pings++
@@ -159,6 +187,9 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 		}
 		switch h.Type {
 		case wire.Ready:
+			if !w.answersFrames() {
+				return fmt.Errorf("READY from a program that serves HTTP itself")
+			}
 			props, err := wire.Properties(payload)
 			if err != nil {
 				return fmt.Errorf("READY: %w", err)
@@ -178,7 +209,7 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 			} else {
 				go func() { loaded <- w.warmUp() }()
 			}
-			return w.link.readLoop(in)
+			return w.link.readLoop(in, w.put)
 		case wire.Failed:
 			props, err := wire.Properties(payload)
 			if err != nil {
@@ -186,7 +217,12 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 			}
 			loaded <- &loadFailure{state: props["state"], message: props["message"], hint: props["hint"]}
 			return nil
-		case wire.Frames, wire.Settings:
+		case wire.Frames:
+			w.answersFrames()
+		case wire.Settings:
+			if err := w.put(payload); err != nil {
+				return err
+			}
 		case wire.Pong, wire.Drained: // the latter where it was told to end while it loads
 		default:
 			if h.Type.Known() {
@@ -209,6 +245,11 @@ func (f *loadFailure) Error() string { return f.message }
 func (w *worker) loadFailed(result life, f *loadFailure) life {
 	w.process.endSoon()
 	<-w.process.dead
+	if !result.ready.IsZero() { // it served HTTP, and does no more
+		w.process.note(f.message)
+		result.why = w.bury()
+		return result
+	}
 	text := "the processor could not be loaded"
 	if f.message != "" {
 		text += ": " + f.message
@@ -293,6 +334,14 @@ func excerpt(b []byte) string {
 
 // askToEnd ends a worker in order: it finishes what it has and goes.
 func (w *worker) askToEnd() {
+	if w.up != nil {
+		w.d.leaveUpstream(w.up)
+		w.up.transport.CloseIdleConnections()
+	}
+	if w.up != nil || w.process.closed.Load() {
+		w.process.askToEnd()
+		return
+	}
 	if w.plan.Properties["rpc.enable_sigterm"] == "true" {
 		w.process.terminate() // for the processor's own clean-up
 	}
@@ -318,9 +367,29 @@ func (w *worker) askToEnd() {
 // bury explains the death of the process, answers the requests that died with
 // it, and returns the explanation.
 func (w *worker) bury() string {
-	if w.link == nil {
-		return w.process.explain()
+	if w.up != nil {
+		w.d.leaveUpstream(w.up)
 	}
+	if w.link != nil {
+		w.endLink()
+	}
+	why := w.process.explain()
+	if path := w.warming.Load(); path != nil {
+		why += "\nit was answering the warm-up request " + *path
+	}
+	died := &failure{500, why}
+	if w.link != nil {
+		w.d.fail(w.link, died)
+	}
+	if w.up != nil {
+		w.up.died(died)
+	}
+	return why
+}
+
+// endLink reads the end of what a dead worker has written, and notes what was
+// wrong with it.
+func (w *worker) endLink() {
 	w.d.leave(w.link)
 	// What it has answered counts. The end of it comes at once, unless a child
 	// that it left behind holds the connection.
@@ -334,10 +403,4 @@ func (w *worker) bury() string {
 	if w.readEnd != nil {
 		w.process.note(breach(w.readEnd))
 	}
-	why := w.process.explain()
-	if path := w.warming.Load(); path != nil {
-		why += "\nit was answering the warm-up request " + *path
-	}
-	w.d.fail(w.link, &failure{500, why})
-	return why
 }

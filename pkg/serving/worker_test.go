@@ -70,6 +70,10 @@ func once(name string) bool {
 }
 
 func testWorker(mode string) {
+	if mode, ok := strings.CutPrefix(mode, "http "); ok {
+		testProgram(mode)
+		return
+	}
 	threads := 0
 	switch mode {
 	case "exit-early":
@@ -123,6 +127,8 @@ func testWorker(mode string) {
 			case mode == "response-early":
 				c.frame(wire.Header{Type: wire.Response, ID: 1}, nil)
 				continue
+			case strings.HasPrefix(mode, "load-until "):
+				awaitFile(mode[11:])
 			case strings.HasPrefix(mode, "load "):
 				ms, _ := strconv.Atoi(mode[5:])
 				time.Sleep(time.Duration(ms) * time.Millisecond)
@@ -209,20 +215,13 @@ func die() {
 }
 
 func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, mode string) {
-	command, rest, _ := strings.Cut(string(body[:min(len(body), 4096)]), " ")
-	number, _ := strconv.Atoi(strings.Fields(rest + " 0")[0])
+	command, rest, number := parseCommand(body)
 	reply := func(status int, answer []byte) {
 		c.frame(wire.Header{Type: wire.Response, ID: id, Status: uint16(status)}, answer)
 	}
 	switch command {
-	case "status":
-		_, text, _ := strings.Cut(rest, " ")
-		reply(number, []byte(text))
 	case "exception":
 		c.frame(wire.Header{Type: wire.Response, ID: id, Flags: wire.Exception}, []byte(rest))
-	case "sleep":
-		time.Sleep(time.Duration(number) * time.Millisecond)
-		reply(200, []byte("slept"))
 	case "cancellable": // waits until it is cancelled
 		for {
 			if _, ok := cancelled.Load(id); ok {
@@ -232,39 +231,6 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 			}
 			time.Sleep(time.Millisecond)
 		}
-	case "die":
-		fmt.Fprintln(os.Stderr, "dying now")
-		time.Sleep(20 * time.Millisecond)
-		os.Exit(number)
-	case "kill":
-		die()
-	case "env":
-		reply(200, []byte(os.Getenv(strings.TrimSpace(rest))))
-	case "pid":
-		reply(200, []byte(strconv.Itoa(os.Getpid())))
-	case "big":
-		reply(200, bytes.Repeat([]byte{'b'}, number))
-	case "print":
-		fmt.Println(rest)
-		reply(200, nil)
-	case "print-long":
-		io.WriteString(os.Stdout, strings.Repeat("l", number)+"\nafter\nno end")
-		reply(200, nil)
-	case "child": // a process that outlives this one if nobody ends it
-		p, err := os.StartProcess("/bin/sleep", []string{"sleep", "300"}, &os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.Stderr}})
-		if err != nil {
-			reply(500, []byte(err.Error()))
-			return
-		}
-		reply(200, []byte(strconv.Itoa(p.Pid)))
-	case "eat": // megabytes, and hold them until a file is there
-		block := make([]byte, number<<20)
-		for i := 0; i < len(block); i += 4096 {
-			block[i] = 1
-		}
-		_, gate, _ := strings.Cut(rest, " ")
-		awaitFile(gate)
-		reply(200, []byte{block[0]})
 	case "twice":
 		reply(200, nil)
 		reply(200, nil)
@@ -307,10 +273,75 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 	case "close": // hangs up and goes on
 		c.hungUp.Store(true)
 		c.Close()
+	case "put": // properties of the service
+		pairs := strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '=' })
+		var b []byte
+		for i := 0; i+1 < len(pairs); i += 2 {
+			b, _ = wire.AppendProperty(b, pairs[i], pairs[i+1])
+		}
+		c.frame(wire.Header{Type: wire.Settings, Flags: wire.Optional}, b)
+		reply(200, nil)
+	default:
+		if !answerCommand(body, reply) {
+			reply(0, body)
+		}
+	}
+}
+
+func parseCommand(body []byte) (command, rest string, number int) {
+	command, rest, _ = strings.Cut(string(body[:min(len(body), 4096)]), " ")
+	number, _ = strconv.Atoi(strings.Fields(rest + " 0")[0])
+	return command, rest, number
+}
+
+// answerCommand answers what every kind of test worker can.
+func answerCommand(body []byte, reply func(status int, answer []byte)) bool {
+	command, rest, number := parseCommand(body)
+	switch command {
+	case "status":
+		_, text, _ := strings.Cut(rest, " ")
+		reply(number, []byte(text))
+	case "sleep":
+		time.Sleep(time.Duration(number) * time.Millisecond)
+		reply(200, []byte("slept"))
+	case "die":
+		fmt.Fprintln(os.Stderr, "dying now")
+		time.Sleep(20 * time.Millisecond)
+		os.Exit(number)
+	case "kill":
+		die()
+	case "env":
+		reply(200, []byte(os.Getenv(strings.TrimSpace(rest))))
+	case "pid":
+		reply(200, []byte(strconv.Itoa(os.Getpid())))
+	case "big":
+		reply(200, bytes.Repeat([]byte{'b'}, number))
+	case "print":
+		fmt.Println(rest)
+		reply(200, nil)
+	case "print-long":
+		io.WriteString(os.Stdout, strings.Repeat("l", number)+"\nafter\nno end")
+		reply(200, nil)
+	case "child": // a process that outlives this one if nobody ends it
+		p, err := os.StartProcess("/bin/sleep", []string{"sleep", "300"}, &os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.Stderr}})
+		if err != nil {
+			reply(500, []byte(err.Error()))
+			return true
+		}
+		reply(200, []byte(strconv.Itoa(p.Pid)))
+	case "eat": // megabytes, and hold them until a file is there
+		block := make([]byte, number<<20)
+		for i := 0; i < len(block); i += 4096 {
+			block[i] = 1
+		}
+		_, gate, _ := strings.Cut(rest, " ")
+		awaitFile(gate)
+		reply(200, []byte{block[0]})
 	case "wait-file":
 		awaitFile(strings.TrimSpace(rest))
 		reply(200, []byte("seen"))
 	default:
-		reply(0, body)
+		return false
 	}
+	return true
 }
