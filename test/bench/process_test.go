@@ -52,6 +52,14 @@ func TestChildEnds(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("of a signal", func(t *testing.T) {
+		if err := startChild(t, t.Context(), nil, "cat").end(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		if err := startChild(t, t.Context(), nil, "sh", "-c", "kill -KILL $$").end(syscall.SIGTERM); err == nil {
+			t.Error("killed by another signal, and no error")
+		}
+	})
 	t.Run("and says why", func(t *testing.T) {
 		err := startChild(t, t.Context(), nil, "sh", "-c", "echo no such port >&2; exit 3").end(0)
 		if err == nil || !strings.Contains(err.Error(), "no such port") || !strings.Contains(err.Error(), "exit status 3") {

@@ -39,6 +39,135 @@ func measured() *figures {
 			Rest: resident{17e6, 2e6}, Loaded: resident{22e6, 2.5e6},
 			NginxRest: resident{Front: 16e6}, NginxAfter: resident{Front: 16.5e6},
 		},
+		Python: &pythonFigures{
+			Versions: map[string]string{"python": "3.11.7", "uvicorn": "0.54.0"},
+			Echo: []pythonEcho{
+				{Connections: 16, Body: bodySize, Eascmd: turns(30000, 25), OneThread: turns(27000, 25), Uvicorn: turns(20000, 50), FastAPI: turns(15000, 100)},
+				{Connections: 64, Body: bodySize, Eascmd: turns(30000, 25), Uvicorn: turns(30000, 50), FastAPI: turns(10000, 100)},
+				{Connections: 4, Body: 1 << 20, Eascmd: turns(200, 25), Uvicorn: turns(400, 50), FastAPI: turns(300, 100)},
+			},
+			Latency:  &latency{RequestsPerSecond: 10000, Eascmd: runs(0.2, 1), Peer: runs(0.3, 2)},
+			Memory:   &pythonMemory{Eascmd: resident{20e6, 12e6}, Uvicorn: resident{Front: 30e6}, FastAPI: resident{Front: 50e6}},
+			Starts:   &pythonStarts{Eascmd: []float64{80}, Uvicorn: []float64{160}, FastAPI: []float64{400}, Bare: []float64{40}},
+			Projects: &projects{Init: []float64{2}, Venv: []float64{4}},
+		},
+		Packing: &packFigures{
+			Versions: map[string]string{"conda-pack": "0.9.2"},
+			Tree:     treeSize{Entries: 23456, Bytes: 731e6},
+			Packers: []packed{
+				{Name: eascmdPack, Seconds: []float64{4, 4, 5}, Memory: []int64{90e6, 95e6, 91e6}, Size: 180e6},
+				{Name: eascmdPackChecked, Seconds: []float64{8, 8, 8}, Memory: []int64{95e6}, Size: 180e6},
+				{Name: condaPackTwo, Seconds: []float64{10, 10, 10}, Memory: []int64{300e6, 310e6}, Size: 190e6},
+				{Name: condaPackOne, Seconds: []float64{16, 16, 16}, Memory: []int64{50e6}, Size: 190e6},
+				{Name: tarGzip, Seconds: []float64{20, 20, 20}, Memory: []int64{5e6}, Size: 188e6},
+				{Name: tarPigz, Seconds: []float64{12, 12, 12}, Memory: []int64{7e6}, Size: 189e6},
+			},
+			Imports: &imports{Packed: []float64{1.3, 1.3}, Compiled: []float64{3.9, 3.9}},
+		},
+	}
+}
+
+func TestPythonRows(t *testing.T) {
+	var got [][]string
+	for _, r := range measured().rows(partPython) {
+		got = append(got, r.cells())
+	}
+	want := [][]string{
+		{"Python echo, 16 connections", "≥ 1.2 × uvicorn", "30,000 req/s", "uvicorn: 20,000", "1.50 ×", "met"},
+		{"Python echo, 16 connections", "≥ 2.5 × FastAPI", "30,000 req/s", "FastAPI: 15,000", "2.00 ×", "not met"},
+		{"Python echo, 16 connections, 1 worker thread", "–", "27,000 req/s", "5 threads: 30,000", "0.90 ×", ""},
+		{"Python echo, requests per CPU-second", "–", "40,000", "uvicorn: 20,000", "2.00 ×", ""},
+		{"Python echo, 64 connections", "≥ 1.2 × uvicorn", "30,000 req/s", "uvicorn: 30,000", "1.00 ×", "not met"},
+		{"Python echo, 64 connections", "≥ 2.5 × FastAPI", "30,000 req/s", "FastAPI: 10,000", "3.00 ×", "met"},
+		{"Python echo, 4 connections, 1024 KiB", "–", "200 req/s", "uvicorn: 400", "0.50 ×", ""},
+		{"Python echo, 4 connections, 1024 KiB", "–", "200 req/s", "FastAPI: 300", "0.67 ×", ""},
+		{"Python echo, p50 at half load (10,000 req/s)", "–", "0.20 ± 0.00 ms", "uvicorn: 0.30 ± 0.00 ms", "-0.10 ms", ""},
+		{"Python echo, p99 at half load (10,000 req/s)", "–", "1.00 ± 12.50 ms", "uvicorn: 2.00 ± 12.50 ms", "-1.00 ms", ""},
+		{"first answer, process engine, Python", "≤ 250 ms", "80 ms", "uvicorn: 160 ms, FastAPI: 400 ms, python -c pass: 40 ms", "0.50 ×", "met"},
+		{"`pysdk init --backend copy`, offline", "–", "2.00 s", "python -m venv: 4.00 s", "0.50 ×", ""},
+		{"memory of gateway + worker, after the load", "–", "20.0 MB + 12.0 MB", "uvicorn: 30.0 MB, FastAPI: 50.0 MB", "", ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPackRows(t *testing.T) {
+	var got [][]string
+	for _, r := range measured().rows(partPack) {
+		got = append(got, r.cells())
+	}
+	want := [][]string{
+		{"packing 731 MB in 23,500 files, without the check", "≥ 2 × conda-pack -j2, no larger", "4.00 s, 180.0 MB", "conda-pack -j2: 10.00 s, 190.0 MB", "2.50 ×", "met"},
+		{"the same with the check (unpacked and imported)", "–", "8.00 s, 180.0 MB", "conda-pack -j2: 10.00 s, 190.0 MB", "1.25 ×", ""},
+		{"the same", "–", "4.00 s, 180.0 MB", "conda-pack -j1: 16.00 s, 190.0 MB", "4.00 ×", ""},
+		{"the same", "–", "4.00 s, 180.0 MB", "tar | pigz -p2: 12.00 s, 189.0 MB", "3.00 ×", ""},
+		{"the same", "–", "4.00 s, 180.0 MB", "tar | gzip: 20.00 s, 188.0 MB", "5.00 ×", ""},
+		{"memory of packing", "≤ 200 MB", "95.0 MB", "conda-pack -j2: 310.0 MB", "", "met"},
+		{"imports of 7 packages out of a package", "–", "1.30 s", "without bytecode: 3.90 s", "3.00 ×", ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A package that is made fast and is larger does not meet the goal, and neither
+// does one that takes too much memory.
+func TestPackGoals(t *testing.T) {
+	f := measured()
+	f.Packing.by(eascmdPack).Size = 191e6
+	f.Packing.by(eascmdPack).Memory[1] = 201e6
+	for i, row := range f.packRows() {
+		if (i == 0 || row.what == "memory of packing") && row.verdict != notMet {
+			t.Errorf("%q", row.cells())
+		}
+	}
+}
+
+// Without PyPI or its own interpreter, every row says what it needs.
+func TestPythonRowsWithoutPeers(t *testing.T) {
+	f := measured()
+	f.Missing = []string{pythonPeers, "pigz"}
+	f.Python.Latency, f.Python.Memory.Uvicorn, f.Python.Starts.Uvicorn = nil, resident{}, nil
+	for i := range f.Python.Echo {
+		f.Python.Echo[i].Uvicorn, f.Python.Echo[i].FastAPI = nil, nil
+	}
+	const needs = "not measured: needs " + pythonPeers
+	for _, r := range f.pythonRows() {
+		compared := strings.Contains(r.goal, "uvicorn") || strings.Contains(r.goal, "FastAPI")
+		if compared && (r.peer != needs || r.verdict != "" || r.measured != "30,000 req/s") {
+			t.Errorf("%q", r.cells())
+		}
+		if strings.Contains(r.what, "half load") && r.measured != needs {
+			t.Errorf("%q", r.cells())
+		}
+	}
+	f.Packing.Packers = f.Packing.Packers[:2]
+	for i, r := range f.packRows() {
+		want := map[int]string{0: needs, 2: needs, 3: "not measured: needs pigz"}[i]
+		if want != "" && (r.peer != want || r.verdict != "") {
+			t.Errorf("%q, want %q", r.cells(), want)
+		}
+	}
+	f.Missing, f.Python, f.Packing = []string{pythonProgram, pythonPeers}, nil, nil
+	for _, part := range []string{partPython, partPack} {
+		for _, r := range f.rows(part) {
+			if !strings.HasPrefix(r.measured, "not measured: needs "+pythonProgram) || r.verdict != "" {
+				t.Errorf("without Python: %q", r.cells())
+			}
+		}
+	}
+}
+
+func TestVersions(t *testing.T) {
+	for part, want := range map[string]map[string]string{
+		partCPP:    {"wrk": "4.1.0", "go": "1.26"},
+		partPython: {"wrk": "4.1.0", "go": "1.26", "python": "3.11.7", "uvicorn": "0.54.0"},
+		partPack:   {"go": "1.26", "conda-pack": "0.9.2"},
+	} {
+		if diff := cmp.Diff(want, measured().versions(part)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", part, diff)
+		}
 	}
 }
 
