@@ -103,9 +103,7 @@ def run(connection, entry, arguments):
     """Run the program as __main__. Never returns."""
     worker = sys.modules["_eas_worker"]
     sys.argv[:] = [entry] + arguments
-    sys.path[0] = os.path.dirname(entry)
-    if not _importable("allspark"):
-        sys.path.append(os.path.dirname(HERE))
+    _make_path(os.path.dirname(entry))
     main_module = type(sys)("__main__")
     main_module.__file__ = entry
     main_module.__builtins__ = sys.modules["builtins"]
@@ -126,6 +124,15 @@ def run(connection, entry, arguments):
     connection.failed(*_ended(entry))
 
 
+def _make_path(directory):
+    """Put the program's directory first, where Python has put ours, and the
+    bundled allspark last: one of the environment's own wins."""
+    if sys.path and sys.path[0] in (HERE, os.path.dirname(HERE)):
+        del sys.path[0]
+    sys.path.insert(0, directory)
+    sys.path.append(os.path.dirname(HERE))
+
+
 def _compile(entry):
     """Return the program's code. A program may be what a zip file or a directory
     holds, or bytecode: what Python itself runs."""
@@ -138,18 +145,6 @@ def _compile(entry):
 
         return marshal.loads(source[16 if sys.version_info >= (3, 7) else 12:])
     return compile(source, entry, "exec", dont_inherit=True)
-
-
-def _importable(name):
-    """Report whether the program finds a module without us."""
-    if name in sys.modules:
-        return True
-    from importlib.util import find_spec
-
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _wait_for_threads():

@@ -41,6 +41,8 @@ class Property:
                 self._values[name[len("prop."):]] = value
             elif name in ("model_entry", "model_config"):
                 self._values[name] = value
+        if service.get("threads"):
+            self._values["rpc.worker_threads"] = service["threads"]
 
     def put(self, name, value):
         """Set a property. The value may be of any type: it is kept as text. It

@@ -73,10 +73,11 @@ class QueuedService(object):
 
     def write(self, msg: bytes) -> None:
         """Answer with status 200."""
-        self._give(self._read_last(1)[0], 200, msg)
+        self.error(200, msg)
 
     def error(self, code: int, msg: bytes) -> None:
         """Answer with another status."""
+        _check(msg)
         self._give(self._read_last(1)[0], code, msg)
 
     def write_many(self, messages: "Sequence[Union[bytes, Tuple[int, bytes]]]") -> None:

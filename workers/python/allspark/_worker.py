@@ -217,11 +217,6 @@ class Worker:
             self._flush_locked()
             self._sending.release()
 
-    def _flush_all(self):
-        """Send everything that waits, and wait until it is sent."""
-        with self._sending:
-            self._flush_locked()
-
     def answer(self, rid, status, flags, body):
         """Answer a request, from any thread."""
         if len(body) <= MAX_PAYLOAD:
@@ -259,9 +254,8 @@ class Worker:
     def end(self, status):
         """End the process, with what was answered sent and what was printed
         written. Exit handlers and destructors do not run: they could hang."""
-        self._flush_all()
-        _flush_output()
-        _exit(status)
+        self.flush_soon()
+        leave(status)
 
     def _fault(self, text):
         sys.stderr.write("eashost: the worker protocol was broken: %s\n" % text)
