@@ -68,7 +68,8 @@ func (b *builder) build(ctx context.Context) (*Environment, error) {
 func (b *builder) ask(ctx context.Context) (*python.Interpreter, error) {
 	i, err := python.Ask(ctx, Executable(b.stage.path))
 	if err != nil {
-		return nil, fault.New(fault.Failed, "the environment that %s has made is broken: %w", b.backend, err)
+		return nil, fault.New(fault.Failed, "the environment that %s has made is broken: %w", b.backend, err).
+			WithHint("choose another Python with --python, or another back end with --backend")
 	}
 	for _, dir := range []string{i.Prefix, i.Purelib, i.Platlib} {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {

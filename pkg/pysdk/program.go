@@ -1,6 +1,7 @@
 package pysdk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -39,7 +40,7 @@ func (b *builder) runWith(ctx context.Context, env []string, what, program strin
 	b.output.reset()
 	out := io.Writer(&b.output)
 	if b.Log != nil {
-		out = io.MultiWriter(b.Log, &b.output)
+		out = io.MultiWriter(finalNames{b.Log}, &b.output)
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
@@ -56,6 +57,14 @@ func (b *builder) runWith(ctx context.Context, env []string, what, program strin
 	default:
 		return fault.New(fault.Failed, "%s: %w", what, err)
 	}
+}
+
+// finalNames writes what programs say of the environment's path as it is going
+// to be.
+type finalNames struct{ w io.Writer }
+
+func (f finalNames) Write(p []byte) (int, error) {
+	return f.w.Write(bytes.ReplaceAll(p, []byte("/"+stageName), []byte("/"+EnvName)))
 }
 
 // programName is the program that people know: pip, not the interpreter that

@@ -20,8 +20,12 @@ var wheelTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 // Wheel writes the package as a wheel, the same bytes each time.
 func (s *SDK) Wheel(w io.Writer) error {
 	files := s.packaged()
+	return writeZip(w, append(files, s.record(files)))
+}
+
+func writeZip(w io.Writer, files []sdkFile) error {
 	z := zip.NewWriter(w)
-	for _, f := range append(files, s.record(files)) {
+	for _, f := range files {
 		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: wheelTime}
 		h.SetMode(0o644)
 		entry, err := z.CreateHeader(h)
