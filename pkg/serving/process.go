@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -367,45 +366,4 @@ func (p *process) watchMemory() {
 			return
 		}
 	}
-}
-
-// tail keeps the last lines of a stream.
-type tail struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-const (
-	tailLines  = 20
-	tailLength = 500 // bytes of a line that are kept
-)
-
-func (t *tail) add(line string) {
-	if len(line) > tailLength {
-		line = strings.ToValidUTF8(line[:tailLength], "") + "…"
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.lines) == tailLines {
-		t.lines = append(t.lines[:0], t.lines[1:]...)
-	}
-	t.lines = append(t.lines, line)
-}
-
-// lastLine is the last line that says something.
-func (t *tail) lastLine() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, line := range slices.Backward(t.lines) {
-		if text := strings.TrimSpace(line); text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-func (t *tail) last() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]string(nil), t.lines...)
 }
