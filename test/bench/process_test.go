@@ -56,7 +56,9 @@ func TestChildEnds(t *testing.T) {
 		if err := startChild(t, t.Context(), nil, "cat").end(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
-		if err := startChild(t, t.Context(), nil, "sh", "-c", "kill -KILL $$").end(syscall.SIGTERM); err == nil {
+		c := startChild(t, t.Context(), nil, "sh", "-c", "kill -KILL $$")
+		<-c.done
+		if err := c.end(syscall.SIGTERM); err == nil {
 			t.Error("killed by another signal, and no error")
 		}
 	})
