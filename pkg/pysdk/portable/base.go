@@ -51,13 +51,7 @@ func (b *builder) addBase() error {
 	if err := b.addHeaders(); err != nil {
 		return err
 	}
-	if err := b.editSysconfigData(); err != nil {
-		return err
-	}
-	if err := b.restoreSchemes(); err != nil {
-		return err
-	}
-	return b.addAuthorities()
+	return b.editStdlib()
 }
 
 // addPlatStdlib adds the part of the standard library that depends on the CPU,

@@ -29,12 +29,16 @@ type builder struct {
 	// such as /usr, are not among them: they are named everywhere.
 	old []oldPrefix
 
+	kind    Kind
+	root    string // the environment's directory on this machine
 	program string // the interpreter, bin/python3.11
 	stdlib  string // the standard library, lib/python3.11
 	items   map[string]*item
 	left    map[string]string
 	finds   []Finding
 	built   []Built
+
+	recorded map[string]recorded // conda's files that name the environment's directory
 
 	machine elf.Machine // the interpreter's CPU
 	libs    *libraries
@@ -50,6 +54,7 @@ type item struct {
 	pack.Entry
 	source string // the file of this machine that it comes from; may be empty
 	data   []byte // its content, where it is not as in source
+	redone bool   // what Open yields is not as in source
 	seen   inspection
 }
 
@@ -116,6 +121,9 @@ func (it *item) setData(data []byte) {
 	it.Entry = pack.DataEntry(it.Name, it.Mode, data)
 }
 
+// edited reports whether a file has another content than it had.
+func (it *item) edited() bool { return it.data != nil || it.redone }
+
 // content returns the content of a file, which is to be a small one.
 func (it *item) content() ([]byte, error) {
 	if it.data != nil || it.source == "" {
@@ -146,6 +154,8 @@ func (b *builder) addDir(name, dir string, keep keep) error {
 
 // walk adds the directory rel below dir. within are the directories on the way
 // whose links were followed, lest it goes round in circles.
+//
+// Where a file is in the tree already, it stays.
 func (b *builder) walk(name, dir, rel string, keep keep, within []string) error {
 	if err := b.ctx.Err(); err != nil {
 		return fault.New(fault.Interrupted, "%w", context.Cause(b.ctx))
@@ -157,6 +167,9 @@ func (b *builder) walk(name, dir, rel string, keep keep, within []string) error 
 	for _, d := range list {
 		r := path.Join(rel, d.Name())
 		n, source := path.Join(name, r), filepath.Join(dir, r)
+		if it := b.items[n]; it != nil && !it.Mode.IsDir() {
+			continue
+		}
 		if why := keep(r, d); why != "" {
 			if why != quiet {
 				b.leave(n, why)
@@ -182,7 +195,7 @@ func (b *builder) walk(name, dir, rel string, keep keep, within []string) error 
 			b.leave(n, "neither a file nor a directory")
 		}
 	}
-	if len(list) == 0 && rel != "" {
+	if len(list) == 0 && path.Join(name, rel) != "" {
 		b.dir(path.Join(name, rel))
 	}
 	return nil
@@ -203,8 +216,8 @@ func (b *builder) addLink(name, dir, rel string, keep keep, within []string) err
 	if !filepath.IsAbs(abs) {
 		abs = filepath.Join(filepath.Dir(source), target)
 	}
-	if to, ok := b.place(abs, name, dir); ok && within == nil {
-		b.link(n, relative(path.Dir(n), to))
+	if to, ok := below(abs, dir); ok && within == nil {
+		b.link(n, relative(path.Dir(n), path.Join(name, to)))
 		return nil
 	}
 	info, err := os.Stat(source)
@@ -232,15 +245,6 @@ func (b *builder) addLink(name, dir, rel string, keep keep, within []string) err
 	return nil
 }
 
-// place returns the name in the tree of a path on this machine, which lies
-// below the directory that is being added under a name or below an old prefix.
-func (b *builder) place(abs, name, dir string) (string, bool) {
-	if rel, ok := below(abs, dir); ok {
-		return path.Join(name, rel), true
-	}
-	return "", false
-}
-
 // below returns the path of abs relative to dir, where it is below it.
 func below(abs, dir string) (string, bool) {
 	rel, err := filepath.Rel(dir, abs)
@@ -262,7 +266,12 @@ func relative(from, to string) string {
 // tree finishes: it reads what was collected, edits it and brings the missing
 // libraries along.
 func (b *builder) tree() (*Tree, error) {
+	b.dropBytecode()
+	b.dropLinks()
 	if err := b.inspect(); err != nil {
+		return nil, err
+	}
+	if err := b.editTexts(); err != nil {
 		return nil, err
 	}
 	if err := b.addLibraries(); err != nil {
@@ -271,18 +280,28 @@ func (b *builder) tree() (*Tree, error) {
 	if err := b.editPrograms(); err != nil {
 		return nil, err
 	}
-	b.bytecode()
+	if err := b.editRecords(); err != nil {
+		return nil, err
+	}
 	b.checkFiles()
-	t := &Tree{}
+	t := &Tree{Kind: b.kind}
 	for _, name := range slices.Sorted(maps.Keys(b.items)) {
 		e := b.items[name].Entry
 		e.Name = path.Join(b.opts.Name, e.Name)
 		t.Entries = append(t.Entries, e)
 	}
-	t.Entries = withDirectories(t.Entries)
+	entries, stale, err := pack.Bytecode(b.ctx, withDirectories(t.Entries))
+	if err != nil {
+		return nil, err
+	}
+	t.Entries = entries
 	for _, name := range slices.Sorted(maps.Keys(b.left)) {
 		t.LeftOut = append(t.LeftOut, LeftOut{path.Join(b.opts.Name, name), b.left[name]})
 	}
+	for _, l := range stale {
+		t.LeftOut = append(t.LeftOut, LeftOut{l.Name, "bytecode: " + l.Why})
+	}
+	slices.SortFunc(t.LeftOut, func(a, c LeftOut) int { return cmp.Compare(a.Path, c.Path) })
 	for _, f := range b.finds {
 		if f.Path != "" {
 			f.Path = path.Join(b.opts.Name, f.Path)
@@ -298,6 +317,64 @@ func (b *builder) tree() (*Tree, error) {
 	}
 	slices.SortFunc(t.Built, func(a, c Built) int { return cmp.Or(cmp.Compare(a.Path, c.Path), cmp.Compare(a.Text, c.Text)) })
 	return t, nil
+}
+
+// dropBytecode leaves out what another Python has compiled.
+func (b *builder) dropBytecode() {
+	tag := fmt.Sprintf(".%s-%d%d.", b.python.Implementation, b.python.Major, b.python.Minor)
+	for name := range b.items {
+		dir, base := path.Split(name)
+		if path.Base(dir) == "__pycache__" && strings.HasSuffix(base, ".pyc") && !strings.Contains(base, tag) {
+			delete(b.items, name)
+		}
+	}
+}
+
+// dropLinks leaves out links to what is not in the tree.
+func (b *builder) dropLinks() {
+	have := map[string]bool{".": true}
+	for name := range b.items {
+		for ; !have[name]; name = path.Dir(name) {
+			have[name] = true
+		}
+	}
+	for name, it := range b.items {
+		if it.Mode&fs.ModeSymlink == 0 {
+			continue
+		}
+		if _, ok := b.follow(name, have); !ok {
+			delete(b.items, name)
+			b.leave(name, "a link to "+it.Link+", which is not there")
+		}
+	}
+}
+
+// maxLinks is how many links may follow each other, as for Linux.
+const maxLinks = 40
+
+// follow returns what a name in the tree stands for after all links, those of
+// its directories among them. have are all names of the tree, directories too.
+func (b *builder) follow(name string, have map[string]bool) (string, bool) {
+	done, rest := ".", strings.Split(name, "/")
+	for links := 0; len(rest) > 0; {
+		next := path.Join(done, rest[0])
+		rest = rest[1:]
+		if next == ".." || strings.HasPrefix(next, "../") {
+			return "", false
+		}
+		if it := b.items[next]; it != nil && it.Mode&fs.ModeSymlink != 0 {
+			if links++; links > maxLinks {
+				return "", false
+			}
+			rest = append(strings.Split(it.Link, "/"), rest...)
+			continue
+		}
+		if have != nil && !have[next] {
+			return "", false
+		}
+		done = next
+	}
+	return done, true
 }
 
 // withDirectories adds an entry for every directory that has none.

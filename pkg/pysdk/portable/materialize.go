@@ -111,13 +111,12 @@ func (m *materializer) write(ctx context.Context, path string, e pack.Entry) err
 	if err != nil {
 		return err
 	}
-	defer r.Close()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, e.Mode.Perm())
 	if err != nil {
-		return err
+		return errors.Join(err, r.Close())
 	}
 	n, err := io.Copy(f, r)
-	err = errors.Join(err, f.Close())
+	err = errors.Join(err, r.Close(), f.Close())
 	if err == nil && n != e.Size {
 		err = fmt.Errorf("%s has %d bytes, not the %d that it had before", e.Name, n, e.Size)
 	}

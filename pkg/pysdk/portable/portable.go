@@ -24,11 +24,22 @@ import (
 // Tree is an environment that runs from any path. The names of its entries are
 // relative to its root and sorted, so that a directory stands before what it holds.
 type Tree struct {
+	Kind     Kind
 	Entries  []pack.Entry
 	LeftOut  []LeftOut // sorted by path
 	Findings []Finding // the severest first, then by path
 	Built    []Built   // sorted by path
 }
+
+// Kind is what an environment is on this machine.
+type Kind string
+
+// The kinds.
+const (
+	Copy  Kind = "copy"  // an interpreter with its library in one directory
+	Venv  Kind = "venv"  // an environment on top of another Python: venv, virtualenv, uv
+	Conda Kind = "conda" // made by conda or its kin
+)
 
 // LeftOut is a file or directory of the environment that is not in the tree.
 type LeftOut struct {
@@ -76,6 +87,11 @@ type Options struct {
 	// Authorities is the file of certificate authorities that comes along; empty
 	// for this machine's.
 	Authorities string
+	// Prefix is where the tree is going to lie, where that is known. It takes the
+	// place of the old directory where nothing can be computed: in what is
+	// compiled into conda's libraries, and in files of settings. Where it is not
+	// known, a directory that exists nowhere does.
+	Prefix string
 	// NoPip leaves pip out of the tree of an interpreter.
 	NoPip bool
 }
@@ -89,6 +105,7 @@ func Interpreter(ctx context.Context, i *python.Interpreter, opts Options) (*Tre
 	if err != nil {
 		return nil, err
 	}
+	b.kind = Copy
 	if err := b.addBase(); err != nil {
 		return nil, fault.New(fault.Failed, "copy Python %s of %s: %w", i.Version, i.BasePrefix, err)
 	}

@@ -10,6 +10,7 @@ import (
 func (it *item) patch(p *elfpatch.Patch) {
 	open := it.Open
 	it.Size = p.Size
+	it.redone = true
 	it.Same = "" // its other names may be in directories from where it is edited otherwise
 	it.Open = func() (io.ReadCloser, error) {
 		f, err := open()

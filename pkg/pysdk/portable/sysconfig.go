@@ -109,9 +109,10 @@ func isNameByte(c byte) bool {
 const (
 	sysconfigSchemes = `
 
-# What is installed goes where an upstream Python puts it.
+# What is installed goes where an upstream Python puts it. Functions above have
+# the name of a scheme of the distribution's as a default.
 for _name in ("posix_local", "deb_system"):
-    _INSTALL_SCHEMES.pop(_name, None)
+    _INSTALL_SCHEMES[_name] = _INSTALL_SCHEMES["posix_prefix"]
 del _name
 
 
