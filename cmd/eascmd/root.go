@@ -49,6 +49,7 @@ func commands() []func(*app) *cobra.Command {
 		newTestCommand,
 		newServeCommand,
 		newPysdkCommand,
+		newImageCommand,
 		newSchemaCommand,
 		newConfigCommand,
 		newDoctorCommand,

@@ -5,18 +5,23 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/engine/docker"
+	"github.com/openeas/eascmd/pkg/pack"
+	"github.com/openeas/eascmd/pkg/pysdk/portable"
+	"github.com/openeas/eascmd/pkg/ui"
 )
 
 // containerPython is the environment of a Python processor for a container.
 type containerPython struct {
 	own bool // the processor brings one that runs there
 
-	// mount is the processor's environment made portable, where it is not so as
-	// it lies; its Source is empty otherwise.
+	// mount is the environment where it cannot be used as it lies: made portable,
+	// or reached by a link that leads nowhere in a container. Its Source is empty
+	// otherwise.
 	mount docker.Mount
 }
 
@@ -27,17 +32,65 @@ func (t *testRun) useEnvironment(ctx context.Context) error {
 		return nil
 	}
 	env, path := t.environment()
-	if info, err := os.Stat(env); err != nil || !info.IsDir() {
+	if !isDir(env) {
 		return nil
 	}
 	t.python.own = true
+	if info, err := os.Lstat(env); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		// Nothing can be mounted on a link; where data images have it is next in line.
+		path = docker.EnvironmentDir
+		if env, err = filepath.EvalSymlinks(env); err != nil {
+			return fault.New(fault.Processor, "find the processor's environment: %w", err)
+		}
+		t.python.mount = docker.Mount{Source: env, Path: path}
+	}
 	interpreter := filepath.Join(env, "bin", "python")
 	if _, err := os.Stat(interpreter); err != nil || !dependsOnMachine(env, interpreter) {
 		// Where there is none the container says so: what leads nowhere here may
 		// lead to the Python of the image.
 		return nil
 	}
-	return t.makePortable(ctx, env, path)
+	// Beside the workspace, with which it goes.
+	made := filepath.Join(filepath.Dir(t.workspace.Dir), "environment")
+	t.term.Info("the processor's environment needs the Python of this machine; a copy that brings it along is made for the container")
+	tree, err := t.portableTree(ctx, env)
+	if err != nil {
+		return err
+	}
+	update, done := t.progress("copying the environment")
+	defer done()
+	if err := portable.Materialize(ctx, tree, made, update); err != nil {
+		return err
+	}
+	t.python.mount = docker.Mount{Source: made, Path: path}
+	return nil
+}
+
+// portableTree makes an environment independent of this machine.
+func (a *app) portableTree(ctx context.Context, env string) (*portable.Tree, error) {
+	tree, err := portable.Environment(ctx, env, portable.Options{})
+	if err != nil {
+		return nil, err
+	}
+	matter := slices.DeleteFunc(slices.Clone(tree.Findings), func(f portable.Finding) bool { return f.Severity < portable.Warning })
+	const most = 10
+	if more := len(matter) - most; more > 0 {
+		matter = matter[:most]
+		defer a.term.Warn("and %d more like these: `eascmd pysdk pack --explain` lists them", more)
+	}
+	for _, f := range matter { // the severest come first
+		text := f.Text
+		if f.Path != "" {
+			text = f.Path + ": " + text
+		}
+		a.term.Warn("%s", ui.Printable(text))
+		if f.Hint != "" {
+			a.term.Hint("%s", ui.Printable(f.Hint))
+		}
+	}
+	// The files get other times, and compiled ones are only valid for theirs.
+	tree.Entries, _, err = pack.Bytecode(ctx, tree.Entries)
+	return tree, err
 }
 
 // environment is where the processor's ENV is on this machine, and its path
@@ -94,11 +147,4 @@ func homeOf(env string) string {
 		}
 	}
 	return ""
-}
-
-// makePortable makes a copy of an environment that runs in a container, and
-// mounts it in its place.
-func (t *testRun) makePortable(ctx context.Context, env, path string) error {
-	return fault.New(fault.Missing, "the processor's environment %s uses the Python of this machine, which a container does not have", env).
-		WithHint("run it with --engine process, or make one that brings its Python along: `eascmd pysdk init --backend copy`")
 }

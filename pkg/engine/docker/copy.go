@@ -147,7 +147,7 @@ func (s *start) plannedVolumes(ctx context.Context) ([]*volume, error) {
 			root, name = path.Split(f.path)
 			root = strings.TrimSuffix(root, "/")
 		}
-		if root == "" || path.IsAbs(root) {
+		if root == "" || isProgram(f.path) {
 			continue // the workspace and the hosts: below
 		}
 		v := at(root, f.writable)
@@ -162,7 +162,7 @@ func (s *start) plannedVolumes(ctx context.Context) ([]*volume, error) {
 	}
 	programs := at(programDir, false)
 	for _, f := range s.files() {
-		if !path.IsAbs(f.path) {
+		if !isProgram(f.path) {
 			continue
 		}
 		name, err := filepath.Rel(programDir, f.path)
@@ -190,6 +190,9 @@ func (s *start) plannedVolumes(ctx context.Context) ([]*volume, error) {
 	})
 	return list, nil
 }
+
+// isProgram reports whether a path in the container is of what is ours.
+func isProgram(name string) bool { return strings.HasPrefix(name, programDir+"/") }
 
 // add adds the file or directory at source as name, or, with an empty name, a
 // directory's content. What leave accepts stays empty.

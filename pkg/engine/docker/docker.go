@@ -87,10 +87,11 @@ type Options struct {
 	Progress func(label string) (update func(done, total int64), done func())
 }
 
-// Mount is a file or a directory of this machine that the workspace has.
+// Mount is a file or a directory of this machine that the workspace has, or
+// another place of the container.
 type Mount struct {
 	Source   string // absolute
-	Path     string // below the workspace, with slashes: "model", "predictor/echo"
+	Path     string // below the workspace, with slashes: "model", "predictor/echo"; or absolute
 	Writable bool
 }
 
