@@ -427,3 +427,74 @@ func TestProgramSeesThatTheClientLeft(t *testing.T) {
 		return strings.Contains(s.do(s.request("GET", "/metrics", "")).body, `eascmd_requests_total{status="499"} 1`)
 	})
 }
+
+// However the bounds of a request are written, the program sees one request at
+// most, with one meaning, and nothing behind it that could be taken for
+// another one.
+func TestAmbiguousRequestsToAProgram(t *testing.T) {
+	s := ready(t, overHTTP("serve"))
+	const smuggled = "POST /smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\nprint smuggled!!"
+	requests := ambiguousRequests(smuggled)
+	delete(requests, "two equal lengths") // have one meaning, and the program gets one of them
+	for name, request := range requests {
+		t.Run(name, func(t *testing.T) {
+			conn := s.dial()
+			defer conn.Close()
+			io.WriteString(conn, request)
+			text, err := io.ReadAll(conn)
+			if os.IsTimeout(err) {
+				t.Error("the connection goes on")
+			}
+			if n := strings.Count(string(text), "HTTP/1.1 "); n > 1 {
+				t.Errorf("answered %q", text)
+			}
+		})
+	}
+	for _, e := range s.all() {
+		if strings.Contains(e.Message, "smuggled") {
+			t.Error("a smuggled request reached the program")
+		}
+	}
+	if a := s.post("fine"); a.status != 200 {
+		t.Error(a)
+	}
+}
+
+func TestHugeHeadsToAProgram(t *testing.T) {
+	s := ready(t, overHTTP("serve"))
+	for name, head := range map[string]string{
+		"one header":   "X: " + strings.Repeat("x", 64<<10) + "\r\n",
+		"many headers": strings.Repeat("X: y\r\n", 10_000),
+	} {
+		conn := s.dial()
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s\r\n", head)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != 431 {
+			t.Errorf("%s: %v %v", name, resp, err)
+		}
+		conn.Close()
+	}
+	conn := s.dial()
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /%s HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("x", 64<<10))
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode < 400 {
+		t.Errorf("a long path: %v %v", resp, err)
+	}
+}
+
+// A header in which a program could see two is not passed on.
+func TestSplitHeadersDoNotReachAProgram(t *testing.T) {
+	s := ready(t, overHTTP("serve"))
+	for _, header := range []string{"X: a\rInjected: b", "X: a\x00b", "Injected : b", " Injected: b"} {
+		conn := s.dial()
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s\r\nConnection: close\r\nContent-Length: 4\r\n\r\nhead", header)
+		text, _ := io.ReadAll(conn)
+		if !strings.HasPrefix(string(text), "HTTP/1.1 400") || strings.Contains(string(text), "Injected: b") {
+			t.Errorf("%q: %q", header, text)
+		}
+		if strings.Count(string(text), "HTTP/1.1 ") != 1 {
+			t.Errorf("%q: %q", header, text)
+		}
+		conn.Close()
+	}
+}
