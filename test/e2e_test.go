@@ -21,6 +21,7 @@ import (
 
 	"github.com/openeas/eascmd/internal/nvidia"
 	"github.com/openeas/eascmd/pkg/engine/gpu"
+	"github.com/openeas/eascmd/pkg/pysdk/python"
 )
 
 func TestMain(m *testing.M) {
@@ -101,6 +102,8 @@ func runScripts(t *testing.T, files []string, variables map[string]string) {
 			switch cond {
 			case "compiler":
 				return haveCompiler(), nil
+			case "python":
+				return havePython(), nil
 			case "root":
 				return os.Getuid() == 0, nil
 			case "container":
@@ -178,7 +181,7 @@ func TestScriptsInContainers(t *testing.T) {
 
 // alikeEverywhere are the scripts whose runs are the same on every engine.
 var alikeEverywhere = []string{
-	"check", "crash", "echo", "ended", "ends", "fetch", "flags", "killed", "mistakes", "places", "ports", "project", "service",
+	"check", "crash", "echo", "ended", "ends", "fetch", "flags", "killed", "mistakes", "places", "ports", "project", "python", "service",
 }
 
 // leftovers returns the directories and processes of a script that are still
@@ -214,6 +217,13 @@ func processesWith(variable string) []string {
 }
 
 func haveCompiler() bool { return runtime.GOOS == "linux" && have("g++", "make") }
+
+// havePython reports whether a Python is here that an environment can be made
+// of.
+var havePython = sync.OnceValue(func() bool {
+	found, err := python.Find(context.Background(), python.FindOptions{})
+	return err == nil && runtime.GOOS == "linux" && len(found) > 0
+})
 
 // have reports whether programs are here.
 func have(programs ...string) bool {

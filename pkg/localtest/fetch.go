@@ -56,14 +56,15 @@ func (p *preparation) holdsEntry(dir string) bool {
 
 // local finds a file or directory of this machine. The original takes a
 // relative path from the current directory; beside the description is where
-// people expect it. A directory that is there in both places, such as ".", is the
-// one with the processor in it.
+// people expect it. "." is there in both places: it is the description's own
+// directory where the processor is in that; a directory of another name that is
+// there in both is the one with the processor in it.
 func (p *preparation) local(field, path string) (source, error) {
 	tried := []string{path}
 	if !filepath.IsAbs(path) {
 		if beside := filepath.Join(p.opts.DescriptionDir, path); beside != filepath.Clean(path) {
 			tried = append(tried, beside)
-			if field == "processor_path" && !p.holdsEntry(path) && p.holdsEntry(beside) {
+			if field == "processor_path" && p.holdsEntry(beside) && (filepath.Clean(path) == "." || !p.holdsEntry(path)) {
 				tried = tried[1:]
 			}
 		}

@@ -245,11 +245,12 @@ func TestWorkspaceBesideUsersDirectory(t *testing.T) {
 func TestLocalPaths(t *testing.T) {
 	here, beside := t.TempDir(), t.TempDir()
 	t.Chdir(here)
-	write(t, here, map[string]string{"both/lib.so": "here", "only here/lib.so": "here"})
-	write(t, beside, map[string]string{"both/lib.so": "beside", "only beside/lib.so": "beside", "lib.so": "beside"})
+	write(t, here, map[string]string{"both/lib.so": "here", "only here/lib.so": "here", "lib.so": "here"})
+	write(t, here, map[string]string{"twice/other": ""})
+	write(t, beside, map[string]string{"both/lib.so": "beside", "twice/lib.so": "beside", "only beside/lib.so": "beside", "lib.so": "beside"})
 	for path, want := range map[string]string{
-		".": "beside", "./": "beside", // there in both places, and the processor in one
-		"both": "here", "./only here": "here", "only beside": "beside", filepath.Join(beside, "both"): "beside",
+		".": "beside", "./": "beside",
+		"both": "here", "twice": "beside", "./only here": "here", "only beside": "beside", filepath.Join(beside, "both"): "beside",
 		"file://" + filepath.Join(beside, "both"): "beside",
 	} {
 		w, err := Prepare(t.Context(), describe(t, fmt.Sprintf(`, "processor_path": %q`, path)), Options{Dir: t.TempDir(), DescriptionDir: beside})
