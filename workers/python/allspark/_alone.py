@@ -45,7 +45,7 @@ def listen_on(endpoint):
     if "://" in text:
         text = text.partition("://")[2]
     host, colon, port = text.rstrip("/").rpartition(":")
-    if not colon:
+    if not colon and not port.isdigit():
         host, port = port, str(PORT)
     return host.strip("[]") or "0.0.0.0", _port(port, "the endpoint %r" % endpoint)
 

@@ -46,7 +46,7 @@ def environment(**more):
     for name in ("NAMESPACE", "POD_NAME", "WORKER_NAME", "SERVICE_CONFIG", "EAS_MODEL_DIR", "PYTHONPATH"):
         if name not in more:
             env.pop(name, None)
-    return {k: v for k, v in env.items() if v is not None}
+    return env
 
 
 class Program(object):
@@ -63,6 +63,7 @@ class Program(object):
         self._changed = threading.Condition()
 
     def start(self, command, env):
+        env = {name: value for name, value in env.items() if value is not None}
         self.process = subprocess.Popen(
             command, cwd=self.dir, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -100,7 +101,12 @@ class Program(object):
             if not self._changed.wait_for(lambda: text.encode() in self.out, PATIENCE):
                 self.test.fail("%r was not printed, but:\n%s" % (text, self.out.decode("utf-8", "replace")))
 
+    def wait_end(self):
+        """Wait until all output has been read."""
+        self._reader.join(PATIENCE)
+
     def wait(self):
+        """Wait for the end of the process, and return its exit status."""
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:

@@ -6,7 +6,7 @@ import signal
 import time
 import unittest
 
-from harness import CANCEL, DRAIN, EXCEPTION, FAILED, FRAMES, PING, PONG, Worker, decode
+from harness import CANCEL, DRAIN, DRAINED, EXCEPTION, FAILED, FRAMES, PING, PONG, Worker, decode
 
 ECHO = """
 import allspark
@@ -131,6 +131,7 @@ class Programs(unittest.TestCase):
 
     def test_lines_printed(self):
         worker = self.echoes(ECHO + RUN.format(""))
+        worker.wait_end()
         self.assertEqual(worker.output, "[INFO] waiting for service initialization to complete...\n"
                                         "[INFO] service initialization complete\n")
 
@@ -167,6 +168,7 @@ class Failures(unittest.TestCase):
         worker = Worker(self, source, wait=False, **more)
         failed = decode(worker.expect(FAILED)[3])
         self.assertEqual(worker.wait(), 1)
+        worker.wait_end()
         return failed["message"], worker.output
 
     def test_missing_initialize(self):
@@ -274,7 +276,7 @@ class Threads(unittest.TestCase):
             worker = Worker(self, SLOW + RUN.format(threads))
             worker.request(b"close files")
             self.assertEqual(worker.wait(), 3)
-            self.assertIn("eashost: the processor closed the descriptor of the gateway", worker.output)
+            worker.wait_output("eashost: the processor closed the descriptor of the gateway")
 
     def test_forked_child_has_no_connection(self):
         worker = Worker(self, SLOW + RUN.format(""))
@@ -335,13 +337,14 @@ P(worker_processes=2).run()
             pids = {worker.answer(rid)[2] for rid in [worker.request(b"pid") for _ in range(8)]}
             worker.request(b"exit" + code.encode())
             self.assertEqual(worker.wait(), status)
-            self.assertRegex(worker.output, r"\[ERROR\] subprocess \d+ exited with status code " + text)
+            worker.wait_output("exited with status code %s\n" % text)
+            self.assertRegex(worker.output, r"\[ERROR\] subprocess \d+ exited")
             self.gone(pids)
 
     def test_death_while_loading(self):
         worker = Worker(self, self.SOURCE.replace("self.pid = os.getpid()", "os._exit(6)"), wait=False)
         self.assertEqual(worker.wait(), 6)
-        self.assertRegex(worker.output, r"\[ERROR\] subprocess \d+ exits with status 6\n")
+        worker.wait_output("exits with status 6\n")
 
     def test_end_of_the_parent(self):
         worker = Worker(self, self.SOURCE)
@@ -356,7 +359,8 @@ P(worker_processes=2).run()
         worker.send(DRAIN)
         for rid in rids:
             self.assertEqual(worker.answer(rid)[0], 200)
-        worker.drain()
+        worker.expect(DRAINED)
+        self.assertEqual(worker.wait(), 0)
 
 
 def alive(pid):
