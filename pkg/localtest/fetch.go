@@ -182,7 +182,8 @@ func (p *preparation) mount(source, path string, writable bool) error {
 }
 
 // warnOfLinks warns of links that lead out of a directory: in a container, which
-// gets the directory and nothing beside it, they lead nowhere.
+// gets the directory and nothing beside it, they lead nowhere. Those of a Python
+// environment are not told: it gets one that runs without them.
 func (p *preparation) warnOfLinks(dir string) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -192,6 +193,12 @@ func (p *preparation) warnOfLinks(dir string) {
 	var out []string
 	entries := 0
 	filepath.WalkDir(real, func(path string, e fs.DirEntry, err error) error {
+		if p.d.ProcessorType == "python" && path == filepath.Join(real, "ENV") {
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
 		if entries++; entries > mostEntries {
 			return fs.SkipAll
 		}
