@@ -145,7 +145,9 @@ func (a *app) printPackage(p *packing.Package, explain bool) error {
 	if !explain {
 		return a.print(made)
 	}
-	made.packExplained = &packExplained{Biggest: p.Biggest, LeftOut: leftOutRows(p.LeftOut), Built: p.Built, Findings: p.Findings}
+	made.packExplained = &packExplained{
+		Biggest: list(p.Biggest), LeftOut: list(leftOutRows(p.LeftOut)), Built: list(p.Built), Findings: list(p.Findings),
+	}
 	if a.output != ui.Table {
 		return a.print(made)
 	}
@@ -199,6 +201,14 @@ type packExplained struct {
 	LeftOut  []leftOutRow        `json:"left_out"`
 	Built    []packing.Built     `json:"compiled_in"`
 	Findings []packing.Finding   `json:"findings"`
+}
+
+// list makes an empty list of none, which JSON tells apart.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
 }
 
 // biggestList lists the biggest directories.

@@ -40,7 +40,7 @@ func (m *maker) check(ctx context.Context, archive string, p *Package) error {
 	unpacked := filepath.Join(place, "the package") // paths with spaces have to be good too
 	_, err = pack.Extract(ctx, archive, unpacked, pack.ExtractOptions{
 		MaxBytes: -1, MaxEntries: -1, MaxRatio: -1,
-		Progress: func(done, total int64) { m.Progress("unpacking", done, total) },
+		Progress: func(done, total int64) { m.Progress(Unpacking, done, total) },
 	})
 	if err != nil {
 		return fault.New(fault.KindOf(err), "check the package: %w", err)

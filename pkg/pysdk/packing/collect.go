@@ -141,14 +141,10 @@ func (m *maker) environment(ctx context.Context, c *content, ignore *pack.Ignore
 		return nil
 	}
 	m.Step("Reading " + dir)
-	entries, _, err := pack.Walk(ctx, dir, pack.WalkOptions{})
+	t, err := portable.Environment(ctx, dir, portable.Options{Name: pack.EnvDir, GLIBC: m.GLIBC})
 	if err != nil {
 		return err
 	}
-	for i := range entries {
-		entries[i].Name = pack.EnvDir + "/" + entries[i].Name
-	}
-	t := &portable.Tree{Entries: entries}
 	m.env = true
 	out := func(e pack.Entry) bool {
 		why, out := ignore.Excluded(e.Name, e.Mode.IsDir())

@@ -30,6 +30,12 @@ import (
 // of debian:12-slim, in which services run here unless another image is named.
 const DefaultGLIBC = "2.36"
 
+// The parts of the work that take long; see Options.Progress.
+const (
+	Packing   = "packing"
+	Unpacking = "unpacking"
+)
+
 // Options say how a package is made.
 type Options struct {
 	Dir  string // the processor's directory
@@ -43,7 +49,7 @@ type Options struct {
 
 	Step     func(text string)                    // called at the begin of each part; may be nil
 	Warn     func(text, hint string)              // what goes wrong without being an error; may be nil
-	Progress func(part string, done, total int64) // in bytes; may be nil
+	Progress func(part string, done, total int64) // in bytes, from several goroutines; may be nil
 }
 
 // Package is a package that was made.
@@ -230,13 +236,13 @@ func (m *maker) write(ctx context.Context, c *content) (_ *Package, temp string,
 	defer func() {
 		if err != nil {
 			f.Close()
-			os.Remove(temp)
+			os.Remove(f.Name())
 		}
 	}()
 	sum := sha256.New()
 	stats, err := pack.Write(ctx, io.MultiWriter(f, sum), c.entries, pack.WriteOptions{
 		Level: m.Level, SingleMember: m.SingleMember,
-		Progress: func(done, total int64) { m.Progress("packing", done, total) },
+		Progress: func(done, total int64) { m.Progress(Packing, done, total) },
 	})
 	if err != nil {
 		return nil, "", err
