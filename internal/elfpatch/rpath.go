@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // maxCopied bounds the string table that is copied where one has to be moved.
@@ -28,6 +29,9 @@ const minPage = 4 << 10
 func (f *File) SetRPath(rpath string) (*Patch, error) {
 	if !f.Dynamic {
 		return nil, errors.New("it is not linked dynamically")
+	}
+	if len(rpath) >= maxString || strings.ContainsRune(rpath, 0) {
+		return nil, fmt.Errorf("no search path: %d bytes", len(rpath))
 	}
 	if f.RunPath == "" && f.RPath == rpath && f.count(elf.DT_RUNPATH) == 0 && f.count(elf.DT_RPATH) == min(1, len(rpath)) {
 		return nil, nil
@@ -62,7 +66,8 @@ func (f *File) SetRPath(rpath string) (*Patch, error) {
 		return nil, err
 	}
 	p = &Patch{Size: f.size, from: f.size}
-	return p, f.useSegment(p, rpath, place)
+	f.blank(p, old)
+	return p, f.useSegment(p, rpath, place, old)
 }
 
 // searchPath is a search path that a file has.
@@ -203,18 +208,18 @@ func (f *File) inSymbols(in func(uint64) bool) bool {
 	if !ok {
 		return false
 	}
-	strings, _ := f.value(elf.DT_STRTAB)
+	names, _ := f.value(elf.DT_STRTAB)
 	i, ok := f.segment(symbols)
-	if !ok || strings <= symbols {
+	if !ok || names <= symbols {
 		return true
 	}
 	end := f.progs[i].Vaddr + f.progs[i].Filesz
-	if strings > end {
+	if names > end {
 		return true
 	}
 	buf := make([]byte, symbolSize*4096)
-	for at := symbols; at+symbolSize <= strings; {
-		b := buf[:min(uint64(len(buf)), (strings-at)/symbolSize*symbolSize)]
+	for at := symbols; at+symbolSize <= names; {
+		b := buf[:min(uint64(len(buf)), (names-at)/symbolSize*symbolSize)]
 		if f.readAddr(b, at) != nil {
 			return true
 		}
@@ -271,10 +276,10 @@ const dtRelaCount = elf.DynTag(0x6ffffff9)
 var errNoPadding = errors.New("no padding")
 
 // usePadding puts the string behind the segment of the string table, which
-// then reaches to there.
+// then reaches to there, over what else is in the segment.
 func (f *File) usePadding(p *Patch, rpath string, place int) error {
-	strings, _ := f.value(elf.DT_STRTAB)
-	i, ok := f.segment(strings)
+	names, _ := f.value(elf.DT_STRTAB)
+	i, ok := f.segment(names)
 	if !ok {
 		return errors.New("its string table is not loaded")
 	}
@@ -300,7 +305,14 @@ func (f *File) usePadding(p *Patch, rpath string, place int) error {
 	load.Memsz += n
 	at := int64(le.Uint64(f.header[32:])) + int64(i)*progSize
 	p.put(at, encode(load))
-	return f.putDynamic(p, &entry{elf.DT_RPATH, addr - strings}, place, map[elf.DynTag]uint64{elf.DT_STRSZ: addr + n - strings})
+	table, err := f.offset(names)
+	if err != nil {
+		return err
+	}
+	if err := f.moveSection(p, names, table, names, addr+n-names); err != nil {
+		return err
+	}
+	return f.putDynamic(p, &entry{elf.DT_RPATH, addr - names}, place, map[elf.DynTag]uint64{elf.DT_STRSZ: addr + n - names})
 }
 
 // unused reports whether no part of the file that anything names lies in the n
@@ -348,8 +360,8 @@ func (f *File) unmapped(index int, end uint64) bool {
 //
 // It lies as far from the first segment in the file as in memory: Linux before
 // 5.18 tells a program where its program headers are by that rule.
-func (f *File) useSegment(p *Patch, rpath string, place int) error {
-	strings, _ := f.value(elf.DT_STRTAB)
+func (f *File) useSegment(p *Patch, rpath string, place int, old []searchPath) error {
+	names, _ := f.value(elf.DT_STRTAB)
 	size, _ := f.value(elf.DT_STRSZ)
 	if size > maxCopied {
 		return fmt.Errorf("its string table of %d bytes is too large to be moved", size)
@@ -358,8 +370,13 @@ func (f *File) useSegment(p *Patch, rpath string, place int) error {
 		return errors.New("it has no room for one more segment")
 	}
 	table := make([]byte, size)
-	if err := f.readAddr(table, strings); err != nil {
+	if err := f.readAddr(table, names); err != nil {
 		return fmt.Errorf("read its string table: %w", err)
+	}
+	for _, s := range old {
+		if !f.shared(s.val, len(s.text)) && s.val+uint64(len(s.text)) <= size {
+			clear(table[s.val:][:len(s.text)])
+		}
 	}
 	first, last := -1, -1
 	align, top := uint64(minPage), uint64(0)
@@ -416,7 +433,7 @@ func (f *File) useSegment(p *Patch, rpath string, place int) error {
 	le.PutUint64(header[32:], off)
 	le.PutUint16(header[56:], uint16(len(progs)))
 	p.put(0, header)
-	if err := f.moveSection(p, strings, moved, bias+moved, length-headers); err != nil {
+	if err := f.moveSection(p, names, moved, bias+moved, length-headers); err != nil {
 		return err
 	}
 	return f.putDynamic(p, &entry{elf.DT_RPATH, size}, place, map[elf.DynTag]uint64{
