@@ -82,6 +82,7 @@ func Run(t *testing.T, s Suite) {
 		{"CloseWithoutReader", testCloseWithoutReader},
 		{"ReportsFailedLoad", testLoadFailure},
 		{"RestartsAfterCrash", testCrash},
+		{"ServesProgramsThatServeHTTP", testServer},
 		{"SurvivesKill", testKill},
 		{"ReportsTakenPort", testTakenPort},
 		{"CancelledStart", testCancelledStart},
