@@ -13,17 +13,28 @@ import (
 
 // checkFiles tells what of the tree will not run elsewhere.
 func (b *builder) checkFiles() {
+	native := map[string]bool{} // packages with programs or libraries for the interpreter's CPU
+	for name, it := range b.items {
+		if f := it.seen.elf; f != nil && f.Machine == b.machine && f.Class == elf.ELFCLASS64 {
+			native[b.packageOf(name)] = true
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.items)) {
 		it := b.items[name]
+		// Some packages bring the same library for every system.
+		severity := Error
+		if native[b.packageOf(name)] {
+			severity = Note
+		}
 		switch s := it.seen; {
 		case s.kind == mach:
-			b.find(Error, name, "install the environment's packages on Linux", "a program or library of macOS")
+			b.find(severity, name, "install the environment's packages on Linux", "a program or library of macOS")
 		case s.kind == windows && !strings.HasSuffix(name, ".exe"):
-			b.find(Error, name, "install the environment's packages on Linux", "a program or library of Windows")
+			b.find(severity, name, "install the environment's packages on Linux", "a program or library of Windows")
 		case s.fault != "":
 			b.find(Warning, name, "", "%s", s.fault)
-		case s.elf != nil && s.elf.Machine != b.machine && isLoaded(name, s.elf):
-			b.find(Error, name, "install the package for "+cpu(b.machine), "built for %s, the interpreter for %s", cpu(s.elf.Machine), cpu(b.machine))
+		case s.elf != nil && s.elf.Machine != b.machine && isLoaded(s.elf):
+			b.find(severity, name, "install the package for "+cpu(b.machine), "built for %s, the interpreter for %s", cpu(s.elf.Machine), cpu(b.machine))
 		case s.elf != nil:
 			b.checkVersions(it)
 		}
@@ -31,10 +42,25 @@ func (b *builder) checkFiles() {
 	}
 }
 
-// isLoaded reports whether an ELF file is one that a program loads or runs,
-// and not, for example, code for a GPU.
-func isLoaded(name string, f *elfpatch.File) bool {
-	return f.Type == elf.ET_EXEC || f.Type == elf.ET_DYN && (f.Machine == elf.EM_X86_64 || f.Machine == elf.EM_AARCH64 || f.Machine == elf.EM_386 || f.Machine == elf.EM_ARM || strings.Contains(path.Base(name), ".so"))
+// packageOf returns the package that a file is of: the first directory, or the
+// file itself, in site-packages.
+func (b *builder) packageOf(name string) string {
+	rest, ok := strings.CutPrefix(name, b.packages()+"/")
+	if !ok {
+		return ""
+	}
+	first, _, _ := strings.Cut(rest, "/")
+	return first
+}
+
+// isLoaded reports whether an ELF file is one for a CPU, and not, for example,
+// code for a GPU or a kernel.
+func isLoaded(f *elfpatch.File) bool {
+	switch f.Machine {
+	case elf.EM_X86_64, elf.EM_386, elf.EM_AARCH64, elf.EM_ARM, elf.EM_PPC64, elf.EM_S390, elf.EM_RISCV:
+		return f.Type == elf.ET_EXEC || f.Type == elf.ET_DYN
+	}
+	return false
 }
 
 // checkPrefix tells how often a file names the old place. What is compiled into

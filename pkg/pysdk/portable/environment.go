@@ -207,7 +207,7 @@ func (b *builder) keepVenv(rel string, d fs.DirEntry) string {
 		return quiet
 	case dir == "bin" && (strings.HasPrefix(name, "python") && d.Type() == fs.ModeSymlink || isPythonName(name)):
 		return quiet // the interpreter
-	case dir == "bin" && (strings.HasPrefix(strings.ToLower(name), "activate") || name == "deactivate.bat"):
+	case dir == "bin" && (strings.HasPrefix(strings.ToLower(name), "activate") || strings.HasPrefix(name, "deactivate.") || strings.HasSuffix(name, ".bat")):
 		return "for shells to use the environment in its old place; bin/python needs nothing"
 	}
 	return keepBytecode(name)

@@ -82,7 +82,7 @@ func (b *builder) inspectFile(it *item) error {
 	}
 	if it.data != nil {
 		var err error
-		it.seen.hits, err = b.count(bytes.NewReader(it.data))
+		it.seen.hits, err = b.count(bytes.NewReader(it.data), it.Size)
 		return err
 	}
 	f, err := os.Open(it.source)
@@ -98,19 +98,19 @@ func (b *builder) inspectFile(it *item) error {
 			it.seen.kind, it.seen.fault = other, err.Error()
 		}
 	}
-	it.seen.hits, err = b.count(f)
+	it.seen.hits, err = b.count(f, it.Size)
 	return err
 }
 
-// count returns how often a file names each of the old prefixes, the longest
+// count returns how often a file of a size names each of the old prefixes, the longest
 // where one is inside another.
-func (b *builder) count(r io.Reader) (map[string]int, error) {
+func (b *builder) count(r io.Reader, size int64) (map[string]int, error) {
 	if len(b.old) == 0 {
 		return nil, nil
 	}
 	hits := map[string]int{}
 	keep := len(b.old[0].dir) // of the longest, and the byte behind it
-	buf := make([]byte, chunk)
+	buf := make([]byte, min(chunk, size+int64(keep)+1))
 	have := 0
 	for {
 		n, err := io.ReadFull(r, buf[have:])
@@ -139,7 +139,7 @@ func (b *builder) recount(it *item) error {
 		return err
 	}
 	defer r.Close()
-	it.seen.hits, err = b.count(r)
+	it.seen.hits, err = b.count(r, it.Size)
 	return err
 }
 
