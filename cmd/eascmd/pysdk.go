@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/ui"
 )
 
@@ -30,23 +31,34 @@ packs them so that they run on a machine that has no Python.`,
 // written, or, for table, json and yaml, how the result is printed, as with the
 // global flag of this name. It may be given once for each.
 type placeOrFormat struct {
-	a     *app
-	place string
+	place  string
+	format *ui.Format
+	given  bool // a format
 }
 
-// addPlaceFlag adds the flag to a command in place of the global one.
+// addPlaceFlag adds the flag to a command in place of the global one, whose
+// variable goes on to hold for the format.
 func (a *app) addPlaceFlag(cmd *cobra.Command, p *placeOrFormat, usage string) {
-	p.a = a
-	// The global flag's variable; what it has that is no format is said there.
-	_ = a.output.Set(os.Getenv("EASCMD_OUTPUT"))
+	p.format = &a.output
 	cmd.Flags().VarP(p, "output", "o", usage+"; table, json or yaml say how the result is printed (./json is a place)")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		value := os.Getenv("EASCMD_OUTPUT")
+		if value == "" || p.given {
+			return nil
+		}
+		if err := a.output.Set(value); err != nil {
+			return fault.New(fault.Usage, "environment variable EASCMD_OUTPUT=%q: %w", value, err).
+				WithHint("see `eascmd --help`")
+		}
+		return nil
+	}
 }
 
 // Set takes a format or a place.
 func (p *placeOrFormat) Set(value string) error {
 	var format ui.Format
 	if format.Set(value) == nil {
-		p.a.output = format
+		*p.format, p.given = format, true
 		return nil
 	}
 	p.place = value

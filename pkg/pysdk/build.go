@@ -40,7 +40,8 @@ func (b *builder) build(ctx context.Context) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := &Environment{Path: b.stage.final, Backend: b.backend, Python: i.Version, Interpreter: Executable(b.stage.final)}
+	place := filepath.Join(b.Dir, EnvName) // as the caller calls it
+	env := &Environment{Path: place, Backend: b.backend, Python: i.Version, Interpreter: Executable(place)}
 	if env.Pip, err = b.addPip(ctx, i); err != nil {
 		return nil, err
 	}
