@@ -38,8 +38,9 @@ class LocalWorker(_wire.Worker):
         super().__init__(connection)
 
     def _become_ready(self, concurrency):
-        self._gateway.open()
+        listener = self._gateway.listen()
         super()._become_ready(concurrency)
+        self._gateway.open(listener)
 
 
 def start(address):
@@ -83,19 +84,22 @@ class Gateway(object):
             if name.strip().lower() == "content-type" and value.strip():
                 self._content_type = value.strip()
 
-    def open(self):
-        """Listen, and begin to pass requests on."""
+    def listen(self):
+        """Take the address. Nobody is answered yet."""
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(self._address)
         listener.listen(1024)
-        self.port = listener.getsockname()[1]
+        return listener
+
+    def open(self, listener):
+        """Begin to pass requests on."""
         self._settings()
         self._start(self._read, ())
         self._start(self._accept, (listener,))
-        info("listening on %s:%d" % (self._address[0], self.port))
+        info("listening on %s:%d" % listener.getsockname()[:2])
 
     @staticmethod
     def _start(target, args):
@@ -165,11 +169,11 @@ class Gateway(object):
     def _converse(self, client):
         """Answer the requests of one connection."""
         try:
-            with client:
+            with client, client.makefile("rb", 64 << 10) as stream:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                stream = client.makefile("rb", 64 << 10)
                 while self._answer(client, stream):
                     pass
+                client.shutdown(socket.SHUT_WR)
         except (OSError, ValueError):
             pass  # the client is gone
 

@@ -3,13 +3,18 @@ import sys
 
 
 def info(text):
-    print("[INFO] " + text, flush=True)
+    _write(sys.stdout, "[INFO] %s\n" % text)
 
 
 def error(text):
-    print("[ERROR] " + text, flush=True)
+    _write(sys.stdout, "[ERROR] %s\n" % text)
 
 
 def warn(text):
-    sys.stderr.write("[WARNING] %s\n" % text)
-    sys.stderr.flush()
+    _write(sys.stderr, "[WARNING] %s\n" % text)
+
+
+def _write(stream, line):
+    if stream is not None:  # there is none under pythonw
+        stream.write(line)
+        stream.flush()

@@ -1,7 +1,7 @@
 """What the tests need: a gateway that speaks frames, and programs to serve."""
 import http.client
 import os
-import select
+import re
 import shutil
 import socket
 import struct
@@ -10,7 +10,6 @@ import sys
 import tempfile
 import textwrap
 import threading
-import time
 
 SDK = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATIENCE = 30  # seconds for what must come
@@ -60,6 +59,7 @@ class Program(object):
         with open(self.path, "w", encoding="utf-8") as f:
             f.write(textwrap.dedent(source))
         self.out = b""
+        self._ended = False  # the output
         self._changed = threading.Condition()
 
     def start(self, command, env):
@@ -78,6 +78,7 @@ class Program(object):
             data = os.read(self.process.stdout.fileno(), 65536)
             with self._changed:
                 self.out += data
+                self._ended = not data
                 self._changed.notify_all()
             if not data:
                 return
@@ -97,9 +98,15 @@ class Program(object):
             return self.out.decode("utf-8", "replace")
 
     def wait_output(self, text):
+        self.wait_match(re.escape(text))
+
+    def wait_match(self, pattern):
+        """Wait for output that matches, and return the match."""
+        search = re.compile(pattern.encode()).search
         with self._changed:
-            if not self._changed.wait_for(lambda: text.encode() in self.out, PATIENCE):
-                self.test.fail("%r was not printed, but:\n%s" % (text, self.out.decode("utf-8", "replace")))
+            if not self._changed.wait_for(lambda: search(self.out) or self._ended, PATIENCE) or not search(self.out):
+                self.test.fail("%r was not printed, but:\n%s" % (pattern, self.out.decode("utf-8", "replace")))
+            return search(self.out)
 
     def wait_end(self):
         """Wait until all output has been read."""
@@ -213,24 +220,15 @@ class Server(Program):
 
     def __init__(self, test, source, env=None, wait=True, arguments=()):
         super(Server, self).__init__(test, source)
-        self.port = free_port()
-        variables = environment(EASCMD="", PYTHONPATH=SDK, TEST_ENDPOINT="127.0.0.1:%d/" % self.port)
+        variables = environment(EASCMD="", PYTHONPATH=SDK, TEST_ENDPOINT="127.0.0.1:0/")
         variables.update(env or {})
         self.start([sys.executable, self.path] + list(arguments), variables)
-        self.connection = None
         if wait:
             self.connect()
 
     def connect(self):
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
-                return
-            except OSError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    self.test.fail("it does not listen; it has printed:\n" + self.output)
-                select.select((), (), (), 0.02)
+        """Wait until it says on which port it listens."""
+        self.port = int(self.wait_match(r"listening on \S+:(\d+)\r?\n").group(1))
 
     def http(self, method, path, body=None, headers=()):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -256,9 +254,3 @@ class Server(Program):
                 if not part:
                     return b"".join(parts)
                 parts.append(part)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]

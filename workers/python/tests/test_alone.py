@@ -10,7 +10,7 @@ import sys
 import threading
 import unittest
 
-from harness import PATIENCE, SDK, Program, Server, environment, free_port
+from harness import PATIENCE, SDK, Program, Server, environment
 
 PROGRAM = """
 import os, sys, threading, time
@@ -126,8 +126,7 @@ class HTTP(unittest.TestCase):
             return s
 
         slow = [ask(b"wait"), ask(b"wait")]  # as many as there are threads
-        while server.output.count("waiting") < 2:
-            server.wait_output("waiting")
+        server.wait_match("(?s)waiting.*waiting")
         # Of two more, one may wait and one may not.
         more = [ask(b"x"), ask(b"x")]
         refused = select.select(more, (), (), PATIENCE)[0]
@@ -145,7 +144,7 @@ class HTTP(unittest.TestCase):
         server = Server(self, PROGRAM, env={"TEST_PROCESSES": "2"})
         self.assertEqual(server.post(b"x"), (200, b"x"))
         self.assertNotEqual(server.post(b"pid")[1], str(server.process.pid).encode())
-        self.assertIn("[INFO] all subprocesses have finished initialization\n", server.output)
+        server.wait_output("[INFO] all subprocesses have finished initialization\n")
 
     def test_address_in_use(self):
         server = Server(self, PROGRAM)
@@ -200,11 +199,9 @@ class HTTP(unittest.TestCase):
 
     def test_online(self):
         for variables in ({"NAMESPACE": "n", "POD_NAME": "p"}, {"WORKER_NAME": "easworker"}):
-            port = free_port()
-            variables.update(PAI_SERVING_PORT=str(port), TEST_ENDPOINT="127.0.0.1:1")
-            server = Server(self, PROGRAM, wait=False, env=variables)
-            server.port = port
-            server.connect()
+            variables.update(PAI_SERVING_PORT="0", TEST_ENDPOINT="127.0.0.1:1")
+            server = Server(self, PROGRAM, env=variables)
+            self.assertIn("[INFO] listening on 0.0.0.0:", server.output)
             self.assertEqual(server.post(b"x"), (200, b"x"))
 
 

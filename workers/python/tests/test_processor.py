@@ -2,6 +2,7 @@
 SDK rely on."""
 import errno
 import os
+import re
 import signal
 import time
 import unittest
@@ -315,7 +316,7 @@ P(worker_processes=2).run()
     def test_they_share_the_work(self):
         worker = Worker(self, self.SOURCE)
         self.assertEqual(worker.ready["concurrency"], "2")
-        self.assertEqual(worker.output, "[INFO] all subprocesses have finished initialization\n")
+        worker.wait_match("^" + re.escape("[INFO] all subprocesses have finished initialization\n") + "$")
         pids = {worker.answer(rid)[2] for rid in [worker.request(b"pid") for _ in range(20)]}
         self.assertEqual(len(pids), 2)
         self.assertNotIn(str(worker.process.pid).encode(), pids)
@@ -480,7 +481,7 @@ class Properties(unittest.TestCase):
     def test_configuration_that_is_none(self):
         worker = Worker(self, ECHO + "allspark.default_properties()\n" + RUN.format(""), env={"SERVICE_CONFIG": "{"})
         self.assertEqual(worker.post(b"x"), (200, b"x"))
-        self.assertIn("[WARNING] env:SERVICE_CONFIG is not merged", worker.output)
+        worker.wait_output("[WARNING] env:SERVICE_CONFIG is not merged")
 
 
 class Queue(unittest.TestCase):
@@ -576,7 +577,7 @@ class Queue(unittest.TestCase):
             service.write(b"the last")
             context.stop()
         """)
-        self.assertIn("loaded", worker.output)
+        worker.wait_output("loaded")
         self.assertEqual(worker.ready["concurrency"], "64")
         self.assertEqual(worker.post(b"x"), (200, b"the last"))
         self.assertEqual(worker.wait(), 0)
