@@ -88,6 +88,7 @@ func testProgram(mode string) {
 		command, rest, _ := parseCommand(body)
 		switch command {
 		case "cancellable":
+			os.WriteFile("there", nil, 0o600)
 			<-r.Context().Done()
 			os.WriteFile("cancelled", []byte(rest), 0o600)
 		case "head":

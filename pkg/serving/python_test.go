@@ -1,9 +1,11 @@
 package serving
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -170,5 +172,23 @@ func TestPythonProgramsThatCannotLoad(t *testing.T) {
 				t.Errorf("%d %q, want %q", f.Kind, f.Text, test.want)
 			}
 		})
+	}
+}
+
+// Who always listens on the same port can be started once.
+func TestPythonServersOnOnePort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	l.Close()
+	s := start(t, pythonProgram(t, plainServer+`
+http.server.HTTPServer.allow_reuse_port = False
+http.server.HTTPServer(("127.0.0.1", `+port+`), Handler).serve_forever()
+`), func(p *runplan.Plan, _ *timings) { p.Worker.Count = 2 })
+	f := s.failure()
+	if !strings.Contains(f.Text, "Address already in use") || !strings.Contains(fault.HintOf(f), "several workers") {
+		t.Errorf("%q, %q", f.Text, fault.HintOf(f))
 	}
 }

@@ -234,7 +234,7 @@ func (s *supervisor) supervise(id int) {
 		}
 		s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why})
 		if life.failed != nil && !s.everReady(id) {
-			s.giveUp(life.failed)
+			s.giveUp(life.failed.WithHint("%s", life.hint))
 			return
 		}
 		if life.ready.IsZero() {
@@ -247,7 +247,7 @@ func (s *supervisor) supervise(id int) {
 			s.giveUp(fault.New(fault.Processor, "worker %d died and runtime.enable_crash_block forbids to start it again: it %s", id, life.reason(id)))
 			return
 		case early >= maxEarlyDeaths:
-			s.giveUp(fault.New(fault.Processor, "worker %d died %d times in a row before it was ready: at last it %s", id, early, life.reason(id)))
+			s.giveUp(fault.New(fault.Processor, "worker %d died %d times in a row before it was ready: at last it %s", id, early, life.reason(id)).WithHint("%s", life.hint))
 			return
 		}
 		wait := backoff.next(life.ready, time.Now())
@@ -293,6 +293,7 @@ type life struct {
 	ready    time.Time    // zero: it died before
 	why      string       // the explanation of its death
 	abnormal bool         // it did not simply end
+	hint     string       // what to do about it
 	failed   *fault.Error // it ended itself before it was ready: it would again
 	fatal    *fault.Error // the run cannot go on
 }
@@ -439,6 +440,17 @@ func tellPort(env map[string]string) {
 	for _, name := range portVariables {
 		env[name] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	}
+}
+
+// portHint says what to do where a program could not have its port.
+func (w *worker) portHint() string {
+	if !w.plan.Worker.HTTP || !w.process.tail.says("address already in use") {
+		return ""
+	}
+	if w.plan.Worker.Count > 1 {
+		return "several workers cannot listen on the same port: let the program listen on the one in its variable PORT, or run one worker"
+	}
+	return "end what listens there, or let the program listen on the port in its variable PORT"
 }
 
 // credential reports whether a variable of ours must not reach user code: the

@@ -96,6 +96,13 @@ func (t *tail) lastLine() string {
 	return ""
 }
 
+// says reports whether a text stands in one of the last lines, in whatever case.
+func (t *tail) says(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.lines, func(line string) bool { return strings.Contains(strings.ToLower(line), text) })
+}
+
 // last returns what was kept, in order.
 func (t *tail) last() []string {
 	t.mu.Lock()

@@ -117,7 +117,7 @@ func (w *worker) run(greeted <-chan hello) life {
 		case <-w.process.dead:
 			result.why, result.abnormal = w.bury(), w.process.abnormal()
 			if result.ready.IsZero() {
-				result.failed = w.process.gaveUp()
+				result.failed, result.hint = w.process.gaveUp(), w.portHint()
 			}
 			return result
 		}

@@ -223,6 +223,7 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 	case "exception":
 		c.frame(wire.Header{Type: wire.Response, ID: id, Flags: wire.Exception}, []byte(rest))
 	case "cancellable": // waits until it is cancelled
+		os.WriteFile("there", nil, 0o600)
 		for {
 			if _, ok := cancelled.Load(id); ok {
 				os.WriteFile("cancelled", []byte(rest), 0o600)
