@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/engine/docker"
-	"github.com/openeas/eascmd/pkg/pysdk"
 	"github.com/openeas/eascmd/pkg/service"
 	"github.com/openeas/eascmd/pkg/ui"
 )
@@ -62,10 +60,10 @@ names, or the one of --env. The description is service.json or app.json of the
 current directory where -f names none. Without -t the image gets the name that
 the description's data_image has.
 
-With --dev it is a development image: a compiler, git, and at /data/eas/ENV an
-environment with pip and the allspark SDK. It is built on the Python image of
-Docker Hub for --python, and else with the Python of the base's distribution; a
-base with conda, mamba or micromamba makes the environment with that.`,
+With --dev it is a development image: eascmd, a compiler, git, and at /data/eas/ENV
+an environment with pip and the allspark SDK. It is built on the Python image of
+Docker Hub for --python, and else with the Python of the base's distribution; on a
+base with conda, mamba or micromamba that makes the environment.`,
 		Example: `  eascmd image build -f app.json -t demo-env:1
   eascmd image build -t registry.cn-shanghai.aliyuncs.com/team/demo-env:1 --push
   eascmd image build --dev --python 3.11 -t python-dev:3.11`,
@@ -211,16 +209,12 @@ func isDir(path string) bool {
 // make makes the image.
 func (o *imageBuildOptions) make(ctx context.Context, a *app, d *docker.Daemon, options docker.MakeOptions) (docker.Made, error) {
 	if o.dev {
-		sdk, err := pysdk.Bundled()
-		if err != nil {
-			return docker.Made{}, fault.New(fault.Failed, "%w", err)
-		}
-		var wheel bytes.Buffer
-		if err := sdk.Wheel(&wheel); err != nil {
-			return docker.Made{}, fault.New(fault.Failed, "make the wheel of the SDK: %w", err)
-		}
 		return d.MakeDevImage(ctx, docker.DevOptions{
-			MakeOptions: options, Python: o.python, WheelName: sdk.WheelName(), Wheel: wheel.Bytes(),
+			MakeOptions: options, Python: o.python, Version: versionOf(buildInfo()).Version,
+			Warn: func(text, hint string) {
+				a.term.Warn("%s", ui.Printable(text))
+				a.term.Hint("%s", ui.Printable(hint))
+			},
 		})
 	}
 	if d.Arch() != runtime.GOARCH {

@@ -220,5 +220,9 @@ func (d *Daemon) explainBuild(ctx context.Context, err error, said *output, lang
 		return d.explain(err, doing)
 	}
 	kind, why, hint := d.diagnoseBuild(said.all.String()+string(failure), language, base, p)
+	if language == devLanguage {
+		// Its base has another flag, and it is run in no image.
+		hint, _, _ = strings.Cut(strings.ReplaceAll(hint, "--base-image", "--base"), ", or --image to run in")
+	}
 	return fault.New(kind, "%s: %s: %w%s", doing, why, streamError(store.Mask(string(failure))), tail).WithHint("%s", hint)
 }

@@ -55,6 +55,9 @@ func (d *Daemon) diagnoseBuild(text, language string, base image, p *buildProxie
 	case says("404  Not Found", "does not have a Release file", "Status code: 404", "no longer has a Release file", "The requested URL returned error: 404"):
 		return fault.Missing, "its packages are no longer where it looks for them", "its distribution may have reached its end: " +
 			"use a newer one with --base-image, or --image to run in " + base.Ref + " as it is"
+	case says("eascmd: the base has an environment"):
+		return fault.Usage, "it has an environment at " + EnvironmentDir + " already, which would be mixed with this one",
+			"name the image that it was made from with --base"
 	case says("eascmd: the base has Python"):
 		return fault.Missing, "it has another Python than was asked for", "leave --base out, name the image of that Python with it (--base python:3.11-slim), or leave --python out"
 	case says("eascmd: no C compiler"):

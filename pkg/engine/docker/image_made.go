@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"path"
+	"os"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -88,17 +88,18 @@ type DevOptions struct {
 	MakeOptions
 	Python string // "3.11"; empty: the one that the base's distribution has
 
-	// WheelName and Wheel are the file name and the content of the SDK's wheel,
-	// which is installed into the environment.
-	WheelName string
-	Wheel     []byte
+	// Executable is the eascmd that goes into the image; empty means the running
+	// one. Version is that of the running one: which release fits a daemon with
+	// another CPU.
+	Executable, Version string
+	Warn                func(text, hint string) // as in Options
 }
 
 // devLanguage marks development images as such.
 const devLanguage = "python-dev"
 
-// MakeDevImage makes an image to make Python environments in: a compiler, git,
-// and at EnvironmentDir an environment with pip and the SDK.
+// MakeDevImage makes an image to make Python environments in: eascmd, a compiler,
+// git, and at EnvironmentDir an environment with pip and the SDK.
 func (d *Daemon) MakeDevImage(ctx context.Context, o DevOptions) (Made, error) {
 	named, err := imageName(o.Name)
 	if err != nil {
@@ -109,13 +110,22 @@ func (d *Daemon) MakeDevImage(ctx context.Context, o DevOptions) (Made, error) {
 		data:  recipeData{Environment: EnvironmentDir, Python: o.Python},
 		files: []contextFile{{"prepare.sh", []byte(prepare)}},
 	}
-	if o.WheelName != "" {
-		r.files = append(r.files, contextFile{path.Base(o.WheelName), o.Wheel})
-	}
 	if err := r.trust(o.CABundle); err != nil {
 		return Made{}, err
 	}
 	options := o.image(devLanguage)
+	tell := Options{Log: o.Log, Warn: o.Warn, Progress: o.Progress}
+	program, err := d.program(ctx, programOptions{
+		Executable: o.Executable, Version: o.Version, CABundle: o.CABundle, Log: tell.log, Warn: tell.warn, Progress: tell.progress,
+	})
+	if err != nil {
+		return Made{}, err
+	}
+	data, err := os.ReadFile(program)
+	if err != nil {
+		return Made{}, fault.New(fault.Failed, "prepare the build of an image: %w", err)
+	}
+	r.files = append(r.files, contextFile{"eascmd", data})
 	base, err := d.haveImage(ctx, wanted{ref: cmp.Or(o.Base, pythonBase(o.Python)), flag: "--base"}, options)
 	if err != nil {
 		return Made{}, err

@@ -6,9 +6,12 @@
 #   prepare.sh compiler         a C compiler
 #   prepare.sh host PATH FLAGS  compile host.c
 #   prepare.sh python           Python 3 and pip
-#   prepare.sh tools            what building Python packages from source takes
+#   prepare.sh interpreter VERSION DIR
+#                               a Python to make an environment DIR of; of a
+#                               version, if that is not empty
 #   prepare.sh environment DIR VERSION
-#                               a Python environment with pip and the wheels here
+#                               eascmd, and an environment with pip and the SDK
+#   prepare.sh tools            what building Python packages from source takes
 #
 # Nothing is installed that is there already, so that a base which has it all is
 # built upon without a network.
@@ -118,9 +121,17 @@ compiles() {
 	return 1
 }
 
-# python3 is found, and has what an environment is made with.
+# makes_environments: python3 is there, and has what an environment is made with.
 makes_environments() {
 	command -v python3 >/dev/null 2>&1 && python3 -c 'import ensurepip, ssl, venv' 2>/dev/null
+}
+
+# is_version VERSION PYTHON: the Python has a version that begins like that.
+is_version() {
+	has=$("$2" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+	case $has. in "$1".*) return 0 ;; esac
+	echo "eascmd: the base has Python $has, and Python $1 was asked for" >&2
+	exit 66
 }
 
 # conda_like prints the first of the programs of conda's kind that is there.
@@ -163,33 +174,39 @@ python)
 	python3 --version
 	rm -rf $here
 	;;
-tools)
-	if ! compiles || ! command -v git >/dev/null 2>&1 || [ -z "$(trusted)" ]; then
-		install gcc g++ libc6-dev make git ca-certificates -- gcc g++ musl-dev make git ca-certificates -- gcc gcc-c++ glibc-devel make git ca-certificates
+interpreter)
+	if [ -e "$3" ]; then
+		echo "eascmd: the base has an environment $3" >&2
+		exit 67
 	fi
-	if [ -z "$(conda_like)" ] && ! makes_environments; then
-		install python3 python3-dev python3-venv -- python3 python3-dev -- python3 python3-devel
-	fi
+	[ -n "$(conda_like)" ] || makes_environments || {
+		install python3 python3-dev python3-venv ca-certificates -- python3 python3-dev ca-certificates -- python3 python3-devel ca-certificates
+	}
 	trust
+	[ -z "$2" ] || [ -n "$(conda_like)" ] || is_version "$2" python3
 	;;
 environment)
+	cp $here/eascmd /usr/local/bin/eascmd
+	chmod 755 /usr/local/bin/eascmd
+	mkdir -p "${2%/*}"
 	tool=$(conda_like)
 	if [ -n "$tool" ]; then
 		say "making the environment $2 with $tool"
 		$tool create -q -y -p "$2" "python${3:+=$3}" pip
+		[ -z "$3" ] || is_version "$3" "$2/bin/python"
+		eascmd pysdk wheel -o $here
+		"$2/bin/python" -m pip install -q --no-index --no-deps $here/*.whl
 	else
 		say "making the environment $2 with $(python3 --version)"
-		python3 -m venv "$2"
+		eascmd pysdk init $here/project --backend copy
+		mv $here/project/ENV "$2"
 	fi
-	has=$("$2/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-	if [ -n "$3" ] && [ "$has" != "$3" ]; then
-		echo "eascmd: the base has Python $has, and Python $3 was asked for" >&2
-		exit 66
-	fi
-	for wheel in $here/*.whl; do
-		[ ! -e "$wheel" ] || "$2/bin/python" -m pip install -q --no-index --no-deps "$wheel"
-	done
 	chmod 1777 "${2%/*}"
+	;;
+tools)
+	if ! compiles || ! command -v g++ >/dev/null 2>&1 || ! command -v git >/dev/null 2>&1; then
+		install gcc g++ libc6-dev make git -- gcc g++ musl-dev make git -- gcc gcc-c++ glibc-devel make git
+	fi
 	rm -rf $here
 	;;
 esac
