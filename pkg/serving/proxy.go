@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// passing is one request on its way to a program that serves HTTP itself, and
+// passage is one request on its way to a program that serves HTTP itself, and
 // its answer on the way back.
 type passage struct {
 	s        *fullServer
@@ -72,9 +72,11 @@ func (s *fullServer) pass(w http.ResponseWriter, r *http.Request, conn *clientCo
 		if p.up != nil {
 			g.d.exit(p.up, p.begun)
 		}
+		p.upload.end()
 		p.control.SetReadDeadline(time.Time{})
 		p.control.SetWriteDeadline(time.Time{})
-		g.account(conn.RemoteAddr(), netCall{r}, p.status, int(p.upload.read), p.sent, p.upload.done(p.start), p.head)
+		received, start := p.upload.sum(p.start)
+		g.account(conn.RemoteAddr(), netCall{r}, p.status, received, p.sent, start, p.head)
 	}()
 	r = r.WithContext(context.WithValue(ctx, passingKey{}, p))
 	if r.ContentLength != 0 {
@@ -372,13 +374,15 @@ func (u *upload) untouched() bool {
 	return u.read == 0
 }
 
-func (u *upload) done(otherwise time.Time) time.Time {
+// sum returns how many bytes came, and since when they were there: since the
+// request's head where there was no end of them.
+func (u *upload) sum(head time.Time) (received int, since time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.finished.IsZero() {
-		return otherwise
+		return int(u.read), head
 	}
-	return u.finished
+	return int(u.read), u.finished
 }
 
 // answerWriter counts what goes to the client, and ends a connection whose
