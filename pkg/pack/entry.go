@@ -39,6 +39,7 @@ type Entry struct {
 // FileEntry is an entry with the content of a file of this machine, as info
 // describes it.
 func FileEntry(name, path string, info fs.FileInfo) Entry {
+	seen := stateOf(info)
 	return Entry{
 		Name: name, Mode: info.Mode().Perm(), Size: info.Size(), ModTime: info.ModTime(),
 		Open: func() (io.ReadCloser, error) {
@@ -46,22 +47,35 @@ func FileEntry(name, path string, info fs.FileInfo) Entry {
 			if err != nil {
 				return nil, err
 			}
-			return &steadyFile{File: f, info: info}, nil
+			return &steadyFile{File: f, seen: seen}, nil
 		},
 	}
+}
+
+// state is what tells a file from another one, and from itself after a change.
+// There is one for every file of a package, so that it is not all that a
+// fs.FileInfo holds.
+type state struct {
+	file fileID
+	size int64
+	time int64 // of the last change of its content, in nanoseconds
+}
+
+func stateOf(info fs.FileInfo) state {
+	return state{identify(info), info.Size(), info.ModTime().UnixNano()}
 }
 
 // steadyFile is a file that must stay what it was.
 type steadyFile struct {
 	*os.File
-	info fs.FileInfo
+	seen state
 }
 
 // Close fails where the file is no longer the one that was found, or no longer
 // of the same length and time.
 func (f *steadyFile) Close() error {
 	now, err := f.Stat()
-	if err == nil && !(os.SameFile(f.info, now) && now.Size() == f.info.Size() && now.ModTime().Equal(f.info.ModTime())) {
+	if err == nil && stateOf(now) != f.seen {
 		err = errChanged()
 	}
 	return errors.Join(err, f.File.Close())

@@ -9,7 +9,7 @@ const (
 	// outChunk is the unit in which compressed data is handed on.
 	outChunk = 128 << 10
 	// outMemory is how much compressed data may wait for its turn.
-	outMemory = 40 << 20
+	outMemory = 24 << 20
 )
 
 // output brings the segments, which are compressed at the same time, into

@@ -11,7 +11,7 @@ import (
 // there is for them; and when it goes on, all comes out in order.
 func TestOutputIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const parts, size = 20, 4 << 20 // twice what may wait
+		const parts, size = 13, 4 << 20 // twice what may wait
 		var b bytes.Buffer
 		o := newOutput(&b)
 		first := o.begin(0, make([]byte, 0, outChunk))

@@ -19,11 +19,23 @@ func readable(name string) error {
 	return nil
 }
 
+// fileID tells a file from all others.
+type fileID struct{ device, inode uint64 }
+
+func identify(info fs.FileInfo) fileID {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fileID{}
+	}
+	return fileID{uint64(st.Dev), st.Ino}
+}
+
 // sameFile identifies a file that has several names; it is empty for others.
 func sameFile(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || st.Nlink < 2 {
 		return ""
 	}
-	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+	id := identify(info)
+	return fmt.Sprintf("%d:%d", id.device, id.inode)
 }

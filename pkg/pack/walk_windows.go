@@ -14,5 +14,10 @@ func readable(name string) error {
 	return f.Close()
 }
 
+// fileID is the same for all files: size and time have to do.
+type fileID struct{}
+
+func identify(fs.FileInfo) fileID { return fileID{} }
+
 // sameFile is empty: links between files are not looked for here.
 func sameFile(fs.FileInfo) string { return "" }
