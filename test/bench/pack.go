@@ -30,6 +30,7 @@ type packFigures struct {
 type packed struct {
 	Name    string    `json:"name"`
 	Seconds []float64 `json:"seconds"`
+	CPU     []float64 `json:"cpu"`               // seconds of all its processes, user and system
 	Memory  []int64   `json:"memory"`            // the most that its processes had in memory, in bytes
 	Size    int64     `json:"size"`              // of the package
 	Content *treeSize `json:"content,omitempty"` // that is in it
@@ -135,14 +136,15 @@ func (b *bench) pack(ctx context.Context, project, dir string) error {
 			i = (round + i) % len(packers) // nobody is always the first
 			p := packers[i]
 			b.say("packing %.0f MB, round %d of %d: %s", float64(f.Tree.Bytes)/1e6, round+1, b.packs, p.name)
-			took, memory, err := b.runPacker(ctx, p, out)
+			use, err := b.runPacker(ctx, p, out)
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 			r := &results[i]
 			r.Name = p.name
-			r.Seconds = append(r.Seconds, took.Seconds())
-			r.Memory = append(r.Memory, memory)
+			r.Seconds = append(r.Seconds, use.took.Seconds())
+			r.CPU = append(r.CPU, use.cpu.Seconds())
+			r.Memory = append(r.Memory, use.memory)
 			info, err := os.Stat(out)
 			if err != nil {
 				return err
@@ -170,10 +172,18 @@ func (b *bench) pack(ctx context.Context, project, dir string) error {
 	return nil
 }
 
-// runPacker runs the programs of a packer at the same time and returns how long
-// that took and the most memory that they had, all together. A program's own
-// children count where they had more than it.
-func (b *bench) runPacker(ctx context.Context, p packer, out string) (took time.Duration, memory int64, err error) {
+// packerUse is what a packer needed.
+type packerUse struct {
+	took   time.Duration
+	cpu    time.Duration
+	memory int64 // bytes
+}
+
+// runPacker runs the programs of a packer at the same time and returns what they
+// needed, all together. The memory of a program's own children counts in place
+// of the program's where it was more. Linux counts to a new process what the one
+// had that started it, so that no program has less than this one, some 20 MB.
+func (b *bench) runPacker(ctx context.Context, p packer, out string) (use packerUse, err error) {
 	var input *os.File
 	commands := make([]*exec.Cmd, len(p.programs))
 	talk := make([]bytes.Buffer, len(p.programs))
@@ -199,14 +209,14 @@ func (b *bench) runPacker(ctx context.Context, p packer, out string) (took time.
 		case i < len(p.programs)-1:
 			r, w, err := os.Pipe()
 			if err != nil {
-				return 0, 0, err
+				return use, err
 			}
 			ours = append(ours, r, w)
 			cmd.Stdout, input = w, r
 		case p.toFile:
 			file, err := os.Create(out)
 			if err != nil {
-				return 0, 0, err
+				return use, err
 			}
 			ours = append(ours, file)
 			cmd.Stdout = file
@@ -220,7 +230,7 @@ func (b *bench) runPacker(ctx context.Context, p packer, out string) (took time.
 			for _, begun := range commands[:i] {
 				begun.Wait()
 			}
-			return 0, 0, err
+			return use, err
 		}
 	}
 	closeOurs()
@@ -230,10 +240,12 @@ func (b *bench) runPacker(ctx context.Context, p packer, out string) (took time.
 			continue
 		}
 		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			memory += usage.Maxrss << 10
+			use.memory += usage.Maxrss << 10
 		}
+		use.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
-	return time.Since(begin), memory, err
+	use.took = time.Since(begin)
+	return use, err
 }
 
 // readPackage counts what is in a tar.gz.

@@ -77,13 +77,13 @@ func TestRunPacker(t *testing.T) {
 	b := testBench(t)
 	out := filepath.Join(t.TempDir(), "package.tar.gz")
 	p := packer{programs: [][]string{{"tar", "-C", writeTree(t), "-cf", "-", "."}, {"gzip"}}, toFile: true}
-	took, memory, err := b.runPacker(t.Context(), p, out)
+	use, err := b.runPacker(t.Context(), p, out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Two programs of which each needs some hundred kilobytes.
-	if took <= 0 || memory < 500e3 || memory > 1e9 {
-		t.Errorf("%v and %d bytes of memory", took, memory)
+	if use.took <= 0 || use.memory < 500e3 || use.memory > 1e9 {
+		t.Errorf("%v and %d bytes of memory", use.took, use.memory)
 	}
 	got, err := readPackage(out)
 	if err != nil {
@@ -97,12 +97,23 @@ func TestRunPacker(t *testing.T) {
 func TestRunPackerWithMemory(t *testing.T) {
 	const size = 64 << 20
 	p := packer{programs: [][]string{{"dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"}}}
-	_, memory, err := testBench(t).runPacker(t.Context(), p, "")
+	use, err := testBench(t).runPacker(t.Context(), p, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if memory < size || memory > 2*size {
-		t.Errorf("%d bytes of memory for a program that needs %d", memory, size)
+	if use.memory < size || use.memory > 3*size {
+		t.Errorf("%d bytes of memory for a program that needs %d", use.memory, size)
+	}
+}
+
+func TestRunPackerCountsProcessorTime(t *testing.T) {
+	work := []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=1M", "count=2000", "status=none"}
+	use, err := testBench(t).runPacker(t.Context(), packer{programs: [][]string{work}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if use.cpu <= 0 {
+		t.Errorf("%v of processor time in %v", use.cpu, use.took)
 	}
 }
 
@@ -112,12 +123,12 @@ func TestRunPackerFails(t *testing.T) {
 		"last":  {{"cat", "/dev/null"}, {"sh", "-c", "echo no such tree >&2; exit 2"}},
 	} {
 		out := filepath.Join(t.TempDir(), "package")
-		_, _, err := testBench(t).runPacker(t.Context(), packer{programs: programs, toFile: true}, out)
+		_, err := testBench(t).runPacker(t.Context(), packer{programs: programs, toFile: true}, out)
 		if err == nil || !strings.Contains(err.Error(), "no such tree") || !strings.Contains(err.Error(), "exit status 2") {
 			t.Errorf("%s: error %v, want its status and what it said", name, err)
 		}
 	}
-	_, _, err := testBench(t).runPacker(t.Context(), packer{programs: [][]string{{"cat"}, {"no-such-program-at-all"}}}, "")
+	_, err := testBench(t).runPacker(t.Context(), packer{programs: [][]string{{"cat"}, {"no-such-program-at-all"}}}, "")
 	if err == nil {
 		t.Error("a program that is not there: no error")
 	}

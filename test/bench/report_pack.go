@@ -65,15 +65,18 @@ func (p *packFigures) packRows(f *figures) []row {
 		what: "memory of packing", goal: fmt.Sprintf("≤ %.0f MB", packMemoryGoal/1e6),
 		measured: megabytes(most), verdict: judge(float64(most) <= packMemoryGoal),
 	}
+	cpu := row{what: "processor time of packing", goal: noGoal, measured: seconds(median(ours.CPU))}
 	if other := p.by(condaPackTwo); other != nil {
 		memory.peer = condaPackTwo + ": " + megabytes(slices.Max(other.Memory))
+		cpu.peer = condaPackTwo + ": " + seconds(median(other.CPU))
+		cpu.ratio = times(median(ratios(ours.CPU, other.CPU)))
 	}
 	return []row{
 		first, whole,
 		faster("the same", condaPackOne, pythonPeers),
 		faster("the same", tarPigz, "pigz"),
 		faster("the same", tarGzip, "gzip"),
-		memory,
+		cpu, memory,
 	}
 }
 

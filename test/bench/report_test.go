@@ -55,9 +55,9 @@ func measured() *figures {
 			Versions: map[string]string{"conda-pack": "0.9.2"},
 			Tree:     treeSize{Entries: 23456, Bytes: 731e6},
 			Packers: []packed{
-				{Name: eascmdPack, Seconds: []float64{4, 4, 5}, Memory: []int64{90e6, 95e6, 91e6}, Size: 180e6},
+				{Name: eascmdPack, Seconds: []float64{4, 4, 5}, CPU: []float64{7, 7, 8}, Memory: []int64{90e6, 95e6, 91e6}, Size: 180e6},
 				{Name: eascmdPackChecked, Seconds: []float64{8, 8, 8}, Memory: []int64{95e6}, Size: 180e6},
-				{Name: condaPackTwo, Seconds: []float64{10, 10, 10}, Memory: []int64{300e6, 310e6}, Size: 190e6},
+				{Name: condaPackTwo, Seconds: []float64{10, 10, 10}, CPU: []float64{14, 14, 14}, Memory: []int64{300e6, 310e6}, Size: 190e6},
 				{Name: condaPackOne, Seconds: []float64{16, 16, 16}, Memory: []int64{50e6}, Size: 190e6},
 				{Name: tarGzip, Seconds: []float64{20, 20, 20}, Memory: []int64{5e6}, Size: 188e6},
 				{Name: tarPigz, Seconds: []float64{12, 12, 12}, Memory: []int64{7e6}, Size: 189e6},
@@ -103,6 +103,7 @@ func TestPackRows(t *testing.T) {
 		{"the same", "–", "4.00 s, 180.0 MB", "conda-pack -j1: 16.00 s, 190.0 MB", "4.00 ×", ""},
 		{"the same", "–", "4.00 s, 180.0 MB", "tar | pigz -p2: 12.00 s, 189.0 MB", "3.00 ×", ""},
 		{"the same", "–", "4.00 s, 180.0 MB", "tar | gzip: 20.00 s, 188.0 MB", "5.00 ×", ""},
+		{"processor time of packing", "–", "7.00 s", "conda-pack -j2: 14.00 s", "0.50 ×", ""},
 		{"memory of packing", "≤ 200 MB", "95.0 MB", "conda-pack -j2: 310.0 MB", "", "met"},
 		{"imports of 7 packages out of a package", "–", "1.30 s", "without bytecode: 3.90 s", "3.00 ×", ""},
 	}
