@@ -47,6 +47,7 @@ def serve(processor, worker, count):
             ours.close()
             _be_child(processor, theirs)
         theirs.close()
+        ours.setblocking(True)  # whatever default timeout the program has set
         children.append(Child(pid, ours))
     try:
         Parent(worker, children).run()

@@ -64,6 +64,7 @@ class Call(object):
 
 class Gateway(object):
     def __init__(self, connection, address):
+        connection.setblocking(True)  # whatever default timeout the program has set
         self._connection = connection
         self._address = address
         self._sending = threading.Lock()
@@ -92,6 +93,7 @@ class Gateway(object):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(self._address)
         listener.listen(1024)
+        listener.setblocking(True)
         return listener
 
     def open(self, listener):
@@ -170,6 +172,7 @@ class Gateway(object):
         """Answer the requests of one connection."""
         try:
             with client, client.makefile("rb", 64 << 10) as stream:
+                client.setblocking(True)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 while self._answer(client, stream):
                     pass

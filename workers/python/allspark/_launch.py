@@ -88,13 +88,14 @@ def _last_under_memory_pressure():
 
 
 def _flush_first(connection, worker):
-    """Return os._exit with answers that were given sent before."""
+    """Return os._exit with answers that were given sent before, and output
+    written."""
     pid = os.getpid()
 
     def _exit(status):
         if os.getpid() == pid:
-            connection.flush_soon()
-        worker._exit(status)
+            connection.end(status)
+        worker.exit_now(status)
 
     return _exit
 

@@ -132,6 +132,7 @@ class Worker:
     def __init__(self, connection, hello=()):
         """hello is what HELLO says; without it the greeting is left out, and so
         is START: the gateway is in this program."""
+        connection.setblocking(True)  # whatever default timeout the program has set
         self._connection = connection
         self.descriptor = connection.fileno()
         self._process = os.getpid()
@@ -246,6 +247,7 @@ class Worker:
         if self.ready:  # too late for that
             sys.stderr.write("eashost: %s\n" % message)
             self.end(1)
+        message = message if len(message) < 8192 else message[:8192] + "..."
         self.send(FAILED, properties((("state", "0"), ("message", message), ("hint", hint))))
         self.end(1)
 
@@ -260,7 +262,7 @@ class Worker:
     def _fault(self, text):
         sys.stderr.write("eashost: the worker protocol was broken: %s\n" % text)
         _flush_output()
-        _exit(EXIT_FAULT)
+        exit_now(EXIT_FAULT)
 
     def _lost(self, error):
         """Reading or writing failed."""
@@ -268,14 +270,14 @@ class Worker:
             self._end_of_file()
         sys.stderr.write("eashost: the processor closed the descriptor of the gateway (number %d)\n" % self.descriptor)
         _flush_output()
-        _exit(EXIT_FAULT)
+        exit_now(EXIT_FAULT)
 
     def _end_of_file(self):
         """The gateway is gone: so is this process, with what it started where
         it leads a group."""
         if os.getpgid(0) == self._process:
             os.killpg(0, 9)
-        _exit(0)
+        exit_now(0)
 
     # Reading
 
@@ -667,13 +669,13 @@ def settle():
 
 current = None  # the worker that this process is
 
-_exit = os._exit
+exit_now = os._exit  # the launcher puts another in its place
 
 
 def leave(status):
     """End the process at once, without exit handlers and destructors."""
     _flush_output()
-    _exit(status)
+    exit_now(status)
 
 
 def exit_status(error):

@@ -13,8 +13,9 @@ import unittest
 from harness import PATIENCE, SDK, Program, Server, environment
 
 PROGRAM = """
-import os, sys, threading, time
+import os, socket, sys, threading, time
 import allspark
+socket.setdefaulttimeout(0.05)  # it is the program's own affair
 
 allspark.default_properties().put("rpc.max_queue_size", os.environ.get("TEST_QUEUE", "64"))
 allspark.default_properties().put("rpc.token", os.environ.get("TEST_TOKEN", ""))

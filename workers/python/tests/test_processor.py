@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import signal
+import socket
 import time
 import unittest
 
@@ -192,6 +193,11 @@ class Failures(unittest.TestCase):
         self.assertTrue(message.startswith("app.py:3: SyntaxError: "), message)
         self.assertIn("app.py\", line 3", output)
 
+    def test_long_message(self):
+        message, _ = self.fails("raise ValueError('l' * 1000000)\n")
+        self.assertTrue(message.startswith("app.py:1: ValueError: lll"), message[:100])
+        self.assertLess(len(message), 10000)
+
     def test_process_missing(self):
         source = "import allspark\nclass P(allspark.BaseProcessor):\n    def initialize(self): pass\nP().run()\n"
         self.assertEqual(Worker(self, source).post(b"")[1], b"[Exception] in processor: process not implemented")
@@ -241,6 +247,54 @@ class P(allspark.BaseProcessor):
             return str(pid), 200
         return data, 200
 """
+
+
+class Ends(unittest.TestCase):
+    """What a program does to itself is seen."""
+
+    SOURCE = """
+import ctypes, os, sys, threading, time
+import allspark
+
+class P(allspark.BaseProcessor):
+    def initialize(self):
+        pass
+
+    def process(self, data):
+        if data == b"segfault":
+            ctypes.string_at(0)
+        elif data == b"loop":
+            while True:
+                pass
+        elif data == b"unfinished line":
+            sys.stdout.write("no line feed")
+            os._exit(3)
+        return data, 200
+
+P(2).run()
+"""
+
+    def test_segfault(self):
+        worker = Worker(self, self.SOURCE)
+        worker.request(b"segfault")
+        self.assertEqual(worker.wait(), -signal.SIGSEGV)
+        worker.wait_match(r"(?s)Fatal Python error: Segmentation fault.*app\.py\", line 11 in process")
+
+    def test_endless_loop(self):
+        worker = Worker(self, self.SOURCE)
+        worker.request(b"loop")
+        self.assertEqual(worker.post(b"beside it"), (200, b"beside it"))
+        worker.send(PING, b"?")
+        self.assertEqual(worker.expect(PONG)[3], b"?")
+        worker.send(DRAIN)
+        worker.connection.shutdown(socket.SHUT_RDWR)
+        worker.wait()
+
+    def test_unfinished_line(self):
+        worker = Worker(self, self.SOURCE)
+        worker.request(b"unfinished line")
+        self.assertEqual(worker.wait(), 3)
+        worker.wait_output("no line feed")
 
 
 class Threads(unittest.TestCase):
