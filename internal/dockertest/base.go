@@ -140,6 +140,36 @@ func (c *client) importImage(ctx context.Context, archive, image string) error {
 	return progress(stream, nil)
 }
 
+// BaseFiles returns a tar.gz archive of what is in the image [BaseImage], for
+// tests that need its files and no engine. It skips the test where the archive
+// is not there and cannot be made.
+func BaseFiles(t testing.TB) string {
+	t.Helper()
+	archive, err := baseFiles()
+	if err != nil {
+		t.Skipf("missing: the files of %s (%v)", BaseImage, err)
+	}
+	return archive
+}
+
+var baseFiles = sync.OnceValues(func() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), baseTime)
+	defer cancel()
+	unlock, err := lock(ctx, "base")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	archive, err := baseArchive()
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(archive); err == nil {
+		return archive, nil
+	}
+	return archive, debootstrap(ctx, archive)
+})
+
 // baseArchive returns where the file system of the base image is kept.
 func baseArchive() (string, error) {
 	dir, err := CacheDir()
