@@ -233,8 +233,11 @@ class Worker:
         self._flush()
 
     def settings(self, pairs):
-        """Tell the gateway properties that the program has set."""
-        self.send(PROPERTIES, properties(pairs), OPTIONAL)
+        """Tell the gateway properties that the program has set. None that it
+        knows has a value that is too long for a frame."""
+        payload = properties(pairs)
+        if len(payload) <= MAX_PAYLOAD:
+            self.send(PROPERTIES, payload, OPTIONAL)
 
     def frames(self):
         """Tell the gateway, once, that this program answers frames."""
