@@ -97,7 +97,7 @@ func (m *maker) ignore() (*pack.Ignore, error) {
 			return nil, err
 		}
 	}
-	name := filepath.Join(m.dir, pack.IgnoreFile)
+	name := filepath.Join(m.Dir, pack.IgnoreFile)
 	f, err := os.Open(name)
 	switch {
 	case err == nil:
