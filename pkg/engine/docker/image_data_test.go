@@ -288,3 +288,32 @@ func TestPythonBase(t *testing.T) {
 		}
 	}
 }
+
+// The image for processors that bring no environment, on a base that has all
+// that would be installed.
+func TestPythonImageIsBuilt(t *testing.T) {
+	it := newImageTest(t)
+	base := it.derive("python", dockertest.Base(t),
+		`RUN mkdir -p /etc/ssl && echo >/etc/ssl/cert.pem && printf '#!/bin/sh\necho Python 3.99.0 "$@"\n' >/usr/bin/python3 && chmod 755 /usr/bin/python3`)
+	var said journal
+	o := imageOptions{Language: "python", Base: base, Env: dockerSettings(t, ""), Log: said.log}
+	img, err := it.d.ensureImage(t.Context(), o)
+	if err != nil {
+		t.Fatalf("%v\nhint: %s", err, fault.HintOf(err))
+	}
+	it.wantNothingLeft()
+	if !said.has("building the image "+img.Ref+" on "+base) || !strings.HasPrefix(img.Ref, "eascmd-python:") || said.has("installing") {
+		t.Errorf("%s was built with %q", img.Ref, said.lines)
+	}
+	if got := it.run(img.ID, "python3", "x"); got != "Python 3.99.0 x\n" {
+		t.Errorf("its Python says %q", got)
+	}
+	// Nothing is built again, and nothing at all for who brings an environment.
+	if again, err := it.d.ensureImage(t.Context(), o); err != nil || again.ID != img.ID {
+		t.Errorf("%+v, %v", again, err)
+	}
+	o.Plain = true
+	if plain, err := it.d.ensureImage(t.Context(), o); err != nil || plain.Ref != base {
+		t.Errorf("%+v, %v", plain, err)
+	}
+}
