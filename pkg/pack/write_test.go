@@ -253,7 +253,7 @@ func TestHeaders(t *testing.T) {
 // The bytes depend on the files alone.
 func TestReproducible(t *testing.T) {
 	first, dir := t.TempDir(), filepath.Join(t.TempDir(), "another place")
-	makeTree(t, first, 24<<20)
+	makeTree(t, first, 12<<20)
 	write(t, filepath.Join(first, "app.py"), "x = 1\n")
 	if err := os.CopyFS(dir, os.DirFS(first)); err != nil {
 		t.Fatal(err)
@@ -336,7 +336,7 @@ func TestMembers(t *testing.T) {
 // A change of one file changes the segment that it is in, and at most one more.
 func TestEditChangesOneSegment(t *testing.T) {
 	dir := t.TempDir()
-	makeTree(t, dir, 40<<20)
+	makeTree(t, dir, 24<<20)
 	entries, _, err := Walk(t.Context(), dir, WalkOptions{})
 	if err != nil {
 		t.Fatal(err)
