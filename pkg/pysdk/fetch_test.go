@@ -47,7 +47,7 @@ func TestCABundle(t *testing.T) {
 	t.Setenv("PIP_NO_CACHE_DIR", "1")
 	t.Setenv("NO_PROXY", "127.0.0.1")
 	req := write(t, filepath.Join(t.TempDir(), "r.txt"), "greeting\n", 0o666)
-	opts := Options{Dir: realTempDir(t), Version: i.Version, Backend: Venv, Requirements: req, CABundle: certificate}
+	opts := Options{Dir: realTempDir(t), Version: i.Version, Backend: quick(), Requirements: req, CABundle: certificate}
 	env := create(t, opts)
 	if got := output(t, filepath.Join(env.Path, "bin", "greeting")); got != "greeting "+env.Path+"\n" {
 		t.Errorf("the installed program says %q", got)
@@ -79,12 +79,12 @@ func TestSDKFromAddress(t *testing.T) {
 	server := httptest.NewServer(http.FileServer(http.Dir(filepath.Dir(path))))
 	defer server.Close()
 	fetch := store.HTTPOptions{CacheDir: t.TempDir()}
-	env := create(t, Options{Dir: t.TempDir(), Version: i.Version, Backend: Venv, SDK: ParseSource(server.URL+"/"+sdk.WheelName(), fetch)})
+	env := create(t, Options{Dir: t.TempDir(), Version: i.Version, Backend: quick(), SDK: ParseSource(server.URL+"/"+sdk.WheelName(), fetch)})
 	if env.SDK != sdk.Version {
 		t.Errorf("%+v", env)
 	}
 	dir := t.TempDir()
-	_, err = Create(t.Context(), Options{Dir: dir, Version: i.Version, Backend: Venv, SDK: ParseSource(server.URL+"/none.whl", fetch)})
+	_, err = Create(t.Context(), Options{Dir: dir, Version: i.Version, Backend: quick(), SDK: ParseSource(server.URL+"/none.whl", fetch)})
 	if fault.KindOf(err) != fault.Remote {
 		t.Errorf("got %v", err)
 	}

@@ -174,10 +174,13 @@ func wheel(t *testing.T, name string) string {
 	return dir
 }
 
-// backends lists those that work here without network, for tables.
-func backends(t *testing.T) []Backend {
+// backends lists those that work here without network.
+func backends() []Backend {
 	if runtime.GOOS == "linux" {
 		return []Backend{Copy, Venv}
 	}
 	return []Backend{Venv}
 }
+
+// quick is the back end for tests to which it does not matter.
+func quick() Backend { return backends()[0] }

@@ -41,7 +41,7 @@ func (b *builder) installPip(ctx context.Context, i *python.Interpreter) error {
 		wheels = pipWheels(b.interpreter)
 	}
 	if len(wheels) > 0 {
-		args := append([]string{"-I", "-c", runPipFrom, wheels[0], "install", "--no-index", "--no-deps", "--quiet"}, wheels...)
+		args := append([]string{"-I", "-c", runPipFrom, wheels[0], "install", "--no-index", "--no-deps", "--no-compile", "--quiet"}, wheels...)
 		return b.run(ctx, "install pip", i.Executable, args...)
 	}
 	if i.HasEnsurepip {

@@ -24,33 +24,25 @@ func TestPipFails(t *testing.T) {
 	t.Setenv("PIP_NO_INDEX", "1")
 	t.Setenv("PIP_FIND_LINKS", wheel(t, "greeting"))
 	req := write(t, filepath.Join(t.TempDir(), "r.txt"), "greeting==1.0\nno-such-package==7\n", 0o666)
-	for _, backend := range backends(t) {
-		t.Run(string(backend), func(t *testing.T) {
-			dir := t.TempDir()
-			write(t, filepath.Join(dir, "app.py"), "mine", 0o640)
-			before := listing(t, dir)
-			var log bytes.Buffer
-			_, err := Create(t.Context(), Options{Dir: dir, Version: i.Version, Backend: backend, SDK: bundled(t), Requirements: req, Log: &log})
-			if err == nil || !strings.Contains(err.Error(), "install the requirements of "+req+": exit status 1") || !strings.Contains(fault.HintOf(err), "pip says above why") {
-				t.Errorf("got %v (hint %q)", err, fault.HintOf(err))
-			}
-			if !strings.Contains(log.String(), "no-such-package") {
-				t.Errorf("pip's words are lost: %s", log.String())
-			}
-			if diff := cmp.Diff(before, listing(t, dir)); diff != "" {
-				t.Errorf("-before +after:\n%s", diff)
-			}
-		})
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "app.py"), "mine", 0o640)
+	before := listing(t, dir)
+	var log bytes.Buffer
+	opts := Options{Dir: dir, Version: i.Version, Backend: quick(), SDK: bundled(t), Requirements: req, Log: &log}
+	_, err := Create(t.Context(), opts)
+	if err == nil || !strings.Contains(err.Error(), "install the requirements of "+req+": exit status 1") || !strings.Contains(fault.HintOf(err), "pip says above why") {
+		t.Errorf("got %v (hint %q)", err, fault.HintOf(err))
 	}
-}
+	if !strings.Contains(log.String(), "no-such-package") {
+		t.Errorf("pip's words are lost: %s", log.String())
+	}
+	if diff := cmp.Diff(before, listing(t, dir)); diff != "" {
+		t.Errorf("-before +after:\n%s", diff)
+	}
 
-// Without a log the error says what pip says at last.
-func TestPipFailsUnheard(t *testing.T) {
-	i := interpreter(t, "")
-	t.Setenv("PIP_NO_INDEX", "1")
-	req := write(t, filepath.Join(t.TempDir(), "r.txt"), "no-such-package==7\n", 0o666)
-	_, err := Create(t.Context(), Options{Dir: t.TempDir(), Version: i.Version, Backend: Venv, Requirements: req})
-	if err == nil || !strings.Contains(err.Error(), "no-such-package") {
+	// Without a log the error says what pip says at last.
+	opts.Log = nil
+	if _, err := Create(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "no-such-package") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -122,7 +114,7 @@ func TestKilled(t *testing.T) {
 	}
 
 	// While it works, nobody else does.
-	_, err := NewProject(t.Context(), "", Options{Dir: dir, Version: i.Version, Backend: Venv})
+	_, err := NewProject(t.Context(), "", Options{Dir: dir, Version: i.Version, Backend: quick()})
 	if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "is being made in") {
 		t.Errorf("a second call: %v", err)
 	}
@@ -140,7 +132,7 @@ func TestKilled(t *testing.T) {
 
 	// The lock goes with conda itself, which dies a moment later.
 	for {
-		_, err = NewProject(t.Context(), "", Options{Dir: dir, Version: i.Version, Backend: Venv, SDK: bundled(t), Log: said(t)})
+		_, err = NewProject(t.Context(), "", Options{Dir: dir, Version: i.Version, Backend: quick(), SDK: bundled(t), Log: said(t)})
 		if err == nil || !strings.Contains(err.Error(), "is being made in") {
 			break
 		}
