@@ -209,7 +209,10 @@ func (o *serveOptions) prepareInImage(ctx context.Context, plan *runplan.Plan, e
 		emit(event.Event{Type: kind, Time: time.Now(), Message: message, Hint: hint})
 	}
 	report, err := localtest.Check(plan, "the image "+o.image)
-	entry := filepath.Base(plan.Processor.Entry)
+	entry, relErr := filepath.Rel(plan.Processor.Dir, plan.Processor.Entry)
+	if relErr != nil {
+		entry = plan.Processor.Entry
+	}
 	for _, p := range report.Problems {
 		if p.Severity == check.Warning {
 			say(event.Warning, entry+": "+p.Text, p.Hint)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -454,7 +455,7 @@ func (t *testRun) prepareProcess(ctx context.Context, cache string) error {
 	if err != nil {
 		return err
 	}
-	t.term.OK("Checked processor [%s]", t.description.ProcessorEntry)
+	t.term.OK("Checked processor [%s]", path.Clean(t.description.ProcessorEntry))
 	if err := t.useGPUs(ctx); err != nil {
 		return err
 	}
