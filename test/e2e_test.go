@@ -104,6 +104,8 @@ func runScripts(t *testing.T, files []string, variables map[string]string) {
 				return haveCompiler(), nil
 			case "python":
 				return havePython(), nil
+			case "pypi":
+				return havePyPI(), nil
 			case "root":
 				return os.Getuid() == 0, nil
 			case "container":
@@ -232,6 +234,18 @@ func have(programs ...string) bool {
 		return err != nil
 	})
 }
+
+// havePyPI reports whether pip gets packages here.
+var havePyPI = sync.OnceValue(func() bool {
+	dir, err := os.MkdirTemp("", "eascmd-pypi-")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return exec.CommandContext(ctx, "python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", dir, "threadpoolctl").Run() == nil
+})
 
 // haveGPU reports whether a processor can use a GPU of NVIDIA's here.
 var haveGPU = sync.OnceValue(func() bool {
