@@ -27,7 +27,7 @@ type builder struct {
 	// old are the directories that the tree is to be independent of, the longest
 	// first: the environment's and its interpreter's. Those of a whole system,
 	// such as /usr, are not among them: they are named everywhere.
-	old []oldPrefix
+	old []string
 
 	kind    Kind
 	root    string // the environment's directory on this machine
@@ -42,11 +42,6 @@ type builder struct {
 
 	machine elf.Machine // the interpreter's CPU
 	libs    *libraries
-}
-
-// oldPrefix is a directory whose files are in the tree.
-type oldPrefix struct {
-	dir string // absolute and clean
 }
 
 // item is a file of a tree.
@@ -83,12 +78,11 @@ func (b *builder) addOld(dir string) {
 		dirs = append(dirs, resolved)
 	}
 	for _, d := range dirs {
-		p := oldPrefix{d}
-		if !slices.Contains(systemPrefixes, d) && !slices.Contains(b.old, p) {
-			b.old = append(b.old, p)
+		if !slices.Contains(systemPrefixes, d) && !slices.Contains(b.old, d) {
+			b.old = append(b.old, d)
 		}
 	}
-	slices.SortFunc(b.old, func(a, c oldPrefix) int { return cmp.Compare(len(c.dir), len(a.dir)) })
+	slices.SortFunc(b.old, func(a, c string) int { return cmp.Compare(len(c), len(a)) })
 }
 
 // leave notes that a file is not in the tree.

@@ -68,15 +68,15 @@ func isLoaded(f *elfpatch.File) bool {
 func (b *builder) checkPrefix(it *item) {
 	hits := it.seen.hits
 	for _, old := range b.old {
-		n := hits[old.dir]
+		n := hits[old]
 		switch {
 		case n == 0:
 		case it.Name == b.program || strings.HasPrefix(path.Base(it.Name), "libpython"):
-			b.built = append(b.built, Built{it.Name, old.dir, n})
+			b.built = append(b.built, Built{it.Name, old, n})
 		case it.seen.kind == program:
-			b.find(Note, it.Name, "", "names %s, which is not there elsewhere (%s)", old.dir, times(n))
+			b.find(Note, it.Name, "", "names %s, which is not there elsewhere (%s)", old, times(n))
 		default:
-			b.find(Warning, it.Name, "", "names %s, which is not there elsewhere (%s)", old.dir, times(n))
+			b.find(Warning, it.Name, "", "names %s, which is not there elsewhere (%s)", old, times(n))
 		}
 	}
 }

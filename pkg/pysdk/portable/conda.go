@@ -91,7 +91,7 @@ func (b *builder) placeText(it *item) error {
 		return err
 	}
 	for _, old := range b.old {
-		text = replacePath(text, old.dir, b.newPrefix())
+		text = replacePath(text, old, b.newPrefix())
 	}
 	return b.change(it, text)
 }
@@ -112,10 +112,10 @@ func (b *builder) placeBinary(it *item) {
 	var pairs [][2]string
 	for _, old := range b.old {
 		with := b.newPrefix()
-		if len(with) > len(old.dir) {
-			with = nowhere[:min(len(nowhere), len(old.dir))]
+		if len(with) > len(old) {
+			with = nowhere[:min(len(nowhere), len(old))]
 		}
-		pairs = append(pairs, [2]string{old.dir, with + strings.Repeat("/", len(old.dir)-len(with))})
+		pairs = append(pairs, [2]string{old, with + strings.Repeat("/", len(old)-len(with))})
 	}
 	open := it.Open
 	it.Same, it.redone = "", true

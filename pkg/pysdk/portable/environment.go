@@ -126,7 +126,7 @@ func (b *builder) editStdlib() error {
 // nameOf returns the name in the tree of a directory of the environment.
 func (b *builder) nameOf(dir string) string {
 	for _, old := range b.old {
-		if rel, ok := below(filepath.Clean(dir), old.dir); ok {
+		if rel, ok := below(filepath.Clean(dir), old); ok {
 			return rel
 		}
 	}

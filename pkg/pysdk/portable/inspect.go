@@ -109,7 +109,7 @@ func (b *builder) count(r io.Reader, size int64) (map[string]int, error) {
 		return nil, nil
 	}
 	hits := map[string]int{}
-	keep := len(b.old[0].dir) // of the longest, and the byte behind it
+	keep := len(b.old[0]) // of the longest, and the byte behind it
 	buf := make([]byte, min(chunk, size+int64(keep)+1))
 	have := 0
 	for {
@@ -146,7 +146,7 @@ func (b *builder) recount(it *item) error {
 // countIn counts the prefixes that begin before limit.
 func (b *builder) countIn(text []byte, limit int, hits map[string]int) {
 	for n, old := range b.old {
-		dir := []byte(old.dir)
+		dir := []byte(old)
 		for at := 0; at < limit; at += len(dir) {
 			next := bytes.Index(text[at:], dir)
 			if next < 0 {
@@ -159,9 +159,9 @@ func (b *builder) countIn(text []byte, limit int, hits map[string]int) {
 			if end := at + len(dir); end < len(text) && isNameByte(text[end]) {
 				continue
 			}
-			longer := slices.ContainsFunc(b.old[:n], func(o oldPrefix) bool { return bytes.HasPrefix(text[at:], []byte(o.dir)) })
+			longer := slices.ContainsFunc(b.old[:n], func(o string) bool { return bytes.HasPrefix(text[at:], []byte(o)) })
 			if !longer {
-				hits[old.dir]++
+				hits[old]++
 			}
 		}
 	}

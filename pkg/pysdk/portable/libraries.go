@@ -226,7 +226,7 @@ func (b *builder) searchDir(it *item, entry string) (string, bool) {
 		return strings.TrimSuffix(rel, "/"), ok
 	}
 	for _, old := range b.old {
-		if rel, ok := below(entry, old.dir); ok {
+		if rel, ok := below(entry, old); ok {
 			return path.Clean(rel), true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -59,25 +60,16 @@ const directories = `prefix|exec_prefix|base|platbase|installed_base|installed_p
 // variables that are directories.
 func (b *builder) markPrefixes(text []byte) []byte {
 	for _, old := range b.old {
-		text = replacePath(text, old.dir, mark)
+		text = replacePath(text, old, mark)
 	}
 	for _, system := range []string{b.python.BasePrefix, b.python.BaseExecPrefix} {
-		if b.isOld(system) || system == "/" {
+		if slices.Contains(b.old, system) || system == "/" {
 			continue
 		}
 		variable := regexp.MustCompile(`(?m)^([ {]*'(?:` + directories + `)': ')` + regexp.QuoteMeta(system) + `(['/])`)
 		text = variable.ReplaceAll(text, []byte("${1}"+mark+"${2}"))
 	}
 	return text
-}
-
-func (b *builder) isOld(dir string) bool {
-	for _, old := range b.old {
-		if old.dir == dir {
-			return true
-		}
-	}
-	return false
 }
 
 // replacePath replaces a directory in a text, not the beginning of the name of

@@ -72,7 +72,7 @@ func (b *builder) change(it *item, data []byte) error {
 // oldName returns the name in the tree of a path on this machine.
 func (b *builder) oldName(p string) (string, bool) {
 	for _, old := range b.old {
-		if rel, ok := below(filepath.Clean(p), old.dir); ok {
+		if rel, ok := below(filepath.Clean(p), old); ok {
 			return rel, true
 		}
 	}
@@ -245,7 +245,7 @@ func (b *builder) editPkgConfig(it *item) error {
 	}
 	here := "${pcfiledir}/" + relative(path.Dir(it.Name), ".")
 	for _, old := range b.old {
-		text = replacePath(text, old.dir, here)
+		text = replacePath(text, old, here)
 	}
 	return b.change(it, text)
 }
