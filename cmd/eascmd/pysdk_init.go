@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -20,6 +21,7 @@ type pysdkInitOptions struct {
 	backend      pysdk.Backend
 	requirements string
 	sdk          string
+	envOnly      bool
 }
 
 func newPysdkInitCommand(a *app) *cobra.Command {
@@ -31,6 +33,8 @@ func newPysdkInitCommand(a *app) *cobra.Command {
 		Long: `Writes a project that runs as it stands: app.py, app.json, requirements.txt,
 .easignore, a test request, and in ENV/ a Python with pip and the package allspark.
 The directory must be empty or not exist. Nothing is left of it when this fails.
+With --env-only it is a project that is there, such as a fresh clone: it gets its
+ENV/, with the packages that its requirements.txt lists.
 
 The environment is made by one of these back ends:
 
@@ -49,6 +53,7 @@ Packages are installed by the environment's own pip, with its settings, the
 proxies of the environment and --ca-bundle.`,
 		Example: `  eascmd pysdk init ./demo
   eascmd pysdk init ./demo --python 3.11 --requirements ./requirements.txt
+  eascmd pysdk init ./clone --env-only
   eascmd pysdk init ./demo --sdk ./allspark-0.15.0-py2.py3-none-any.whl`,
 		Args: needArgs("the directory"),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -65,6 +70,7 @@ proxies of the environment and --ca-bundle.`,
 	flags.StringVar(&opts.requirements, "requirements", "", "install the packages that this `file` lists; it becomes the project's requirements.txt")
 	flags.StringVar(&opts.sdk, "sdk", "bundled", "where allspark comes from: bundled, or the `path` or address of a wheel or source archive")
 	flags.StringVar(&opts.name, "name", "", "`name` of the service (default: made from the directory's name)")
+	flags.BoolVar(&opts.envOnly, "env-only", false, "make only ENV/, in a project that is there")
 	// It fails only for a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("backend", completeWords(pysdk.Backends))
 	return cmd
@@ -82,7 +88,7 @@ func (o pysdkInitOptions) run(ctx context.Context, a *app, dir string) error {
 		Step: func(text string) { a.term.Info("[PYSDK] %s", ui.Printable(text)) },
 		Warn: func(text string) { a.term.Warn("%s", ui.Printable(text)) },
 	}
-	if err := pysdk.CheckProject(opts, o.name); err != nil {
+	if err := o.check(&opts); err != nil {
 		return err
 	}
 	if opts.Version == "" && a.term.CanPrompt() && !a.yes {
@@ -98,14 +104,39 @@ func (o pysdkInitOptions) run(ctx context.Context, a *app, dir string) error {
 			bar.Done()
 		}
 	}
-	project, err := pysdk.NewProject(ctx, o.name, opts)
-	if err != nil {
+	var project *pysdk.Project
+	if o.envOnly {
+		env, err := pysdk.Create(ctx, opts)
+		if err != nil {
+			return err
+		}
+		project = &pysdk.Project{Directory: dir, Environment: *env}
+	} else if project, err = pysdk.NewProject(ctx, o.name, opts); err != nil {
 		return err
 	}
 	if err := a.print(pysdkProject(*project)); err != nil {
 		return err
 	}
 	a.sayNext(dir, project)
+	return nil
+}
+
+// check refuses what can be refused before anything is asked, and takes the
+// requirements of a project that is there.
+func (o pysdkInitOptions) check(opts *pysdk.Options) error {
+	if !o.envOnly {
+		return pysdk.CheckProject(*opts, o.name)
+	}
+	if o.name != "" {
+		return fault.New(fault.Usage, "--name is for a new project, and --env-only is for one that is there: give one of them")
+	}
+	if info, err := os.Stat(opts.Dir); err != nil || !info.IsDir() {
+		return fault.New(fault.Usage, "there is no project %s", opts.Dir).WithHint("leave --env-only out to make one")
+	}
+	listed := filepath.Join(opts.Dir, "requirements.txt")
+	if info, err := os.Stat(listed); opts.Requirements == "" && err == nil && info.Mode().IsRegular() {
+		opts.Requirements = listed
+	}
 	return nil
 }
 
@@ -150,7 +181,14 @@ func (a *app) askPythonVersion(ctx context.Context) (string, error) {
 // sayNext names the commands that come next.
 func (a *app) sayNext(dir string, p *pysdk.Project) {
 	env := p.Environment
-	a.term.OK("Made %s with Python %s (%s)", dir, env.Python, env.Backend)
+	made := dir
+	if len(p.Files) == 0 {
+		made = filepath.Join(dir, pysdk.EnvName)
+	}
+	a.term.OK("Made %s with Python %s (%s)", made, env.Python, env.Backend)
+	if len(p.Files) == 0 {
+		return // whoever has the project knows
+	}
 	a.term.Info("Next:")
 	if filepath.Clean(dir) != "." {
 		a.term.Info("  cd %s", shellQuote(dir))
@@ -167,5 +205,5 @@ type pysdkProject pysdk.Project
 
 // View lists what was written.
 func (p pysdkProject) View() ui.View {
-	return ui.Text(strings.Join(append([]string{p.Environment.Path}, p.Files...), "\n"))
+	return ui.Text(strings.Join(append([]string{filepath.Join(p.Directory, pysdk.EnvName)}, p.Files...), "\n"))
 }

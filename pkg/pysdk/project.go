@@ -87,7 +87,7 @@ func refuseFull(dir string) error {
 	for _, e := range entries {
 		if !IsLeftover(e.Name()) {
 			return fault.New(fault.Usage, "directory %s is not empty: it has %s", dir, e.Name()).
-				WithHint("choose a directory that is empty or does not exist")
+				WithHint("choose a directory that is empty or does not exist, or make only an environment in this one: --env-only")
 		}
 	}
 	return nil
