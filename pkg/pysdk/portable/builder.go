@@ -277,6 +277,9 @@ func (b *builder) tree() (*Tree, error) {
 	if err := b.editRecords(); err != nil {
 		return nil, err
 	}
+	if err := b.compile(); err != nil {
+		return nil, err
+	}
 	b.checkFiles()
 	t := &Tree{Kind: b.kind}
 	for _, name := range slices.Sorted(maps.Keys(b.items)) {

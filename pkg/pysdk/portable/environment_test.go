@@ -631,9 +631,16 @@ func TestInterpreter(t *testing.T) {
 		}
 	}
 	dir := materialize(t, tree)
+	// What was rewritten is compiled too, and valid.
+	got := output(t, filepath.Join(dir, "bin/python"), "-v", "-B", "-c", "import ssl, sysconfig; sysconfig.get_config_vars()")
+	for _, name := range []string{"/ssl.", "/_sysconfigdata_"} {
+		if !strings.Contains(got, "matches "+dir+"/"+stdlib+name) {
+			t.Errorf("the bytecode of %s is not used", name)
+		}
+	}
 	// It can be the base of other environments, and builds for itself.
 	output(t, filepath.Join(dir, "bin/python"), "-m", "venv", filepath.Join(dir, "venv"))
-	got := output(t, filepath.Join(dir, "venv/bin/python"), "-c", "import sysconfig; print(sysconfig.get_config_var('INCLUDEPY'), sysconfig.get_config_var('LIBDIR'))")
+	got = output(t, filepath.Join(dir, "venv/bin/python"), "-c", "import sysconfig; print(sysconfig.get_config_var('INCLUDEPY'), sysconfig.get_config_var('LIBDIR'))")
 	if want := fmt.Sprintf("%s/include/python%s %s/lib\n", dir, base.Name(), dir); got != want {
 		t.Errorf("sysconfig says %q, want %q", got, want)
 	}
