@@ -39,6 +39,11 @@ try:
 except ImportError:  # macOS
     MSG_NOSIGNAL = 0
 
+try:
+    from _socket import MSG_WAITALL
+except ImportError:
+    MSG_WAITALL = 0
+
 HELLO, START, READY, FAILED, REQUEST, RESPONSE = 1, 2, 3, 4, 5, 6
 CANCEL, PING, PONG, DRAIN, DRAINED, FRAMES, PROPERTIES = 7, 8, 9, 10, 11, 12, 13
 MORE, EXCEPTION, OPTIONAL = 0x01, 0x02, 0x80
@@ -53,6 +58,9 @@ EXIT_START = 2
 EXIT_FAULT = 3
 
 _READ = 64 << 10
+_LARGE = 64 << 10  # from here on a copy of an answer costs more than a system call of its own
+_KEEP = 8 << 20  # once as much was freed, glibc keeps memory of that size: large bodies find it mapped
+_SENDMSG = hasattr(Socket, "sendmsg")
 _TICK = 0.001  # seconds between two looks of the watcher
 _QUIET = 20  # looks without a request before the watcher goes to sleep
 _SHORT = 0.0001  # seconds; for a longer call the way between two threads does not count
@@ -198,19 +206,24 @@ class Worker:
         # Others append meanwhile; only who holds the lock takes away.
         answers = self._answers
         n = len(answers)
-        if n == 1 and not more:
+        if n == 1:
             data = answers[0]
         else:
             data = b"".join(answers[:n])
         del answers[:n]
-        for part in (data,) + more if data else more:
-            try:
-                sent = self._connection.send(part, MSG_NOSIGNAL)
+        parts = (data,) + more
+        try:
+            if more and _SENDMSG:  # one system call
+                sent = self._connection.sendmsg(parts, (), MSG_NOSIGNAL)
+            else:
+                sent = self._connection.send(data, MSG_NOSIGNAL) if data else 0
+            for part in parts:
                 while sent < len(part):
                     part = memoryview(part)[sent:]
                     sent = self._connection.send(part, MSG_NOSIGNAL)
-            except OSError as e:
-                self._lost(e)
+                sent -= len(part)
+        except OSError as e:
+            self._lost(e)
 
     def flush_soon(self):
         """Send what waits, where no other thread hangs in sending."""
@@ -220,7 +233,7 @@ class Worker:
 
     def answer(self, rid, status, flags, body):
         """Answer a request, from any thread."""
-        if len(body) <= MAX_PAYLOAD:
+        if len(body) < _LARGE:
             self._answers.append(HEADER.pack(len(body), RESPONSE, flags, status, rid) + body)
         else:
             view = memoryview(body)
@@ -287,16 +300,49 @@ class Worker:
     def _read(self):
         """Read once, and return how many whole requests that brought."""
         rest = self._rest
-        want = _READ
         if len(rest) >= HEADER_SIZE:
-            want = max(want, HEADER_SIZE + HEADER.unpack_from(rest)[0] - len(rest))
+            length, kind, flags, _, rid = HEADER.unpack_from(rest)
+            if kind == REQUEST and HEADER_SIZE + length > _READ:
+                return self._read_large(length, flags, rid, rest)
         try:
-            data = self._connection.recv(want)
+            data = self._connection.recv(_READ)
         except OSError as e:
             self._lost(e)
         if not data:
             self._end_of_file()
         return self._parse(rest + data if rest else data)
+
+    def _read_large(self, length, flags, rid, rest):
+        """Read the end of a large REQUEST, where it is to lie, and return how
+        many whole requests that brought. Nothing waits behind it: what came
+        before has been handed out."""
+        self._rest = b""
+        begun = memoryview(rest)[HEADER_SIZE:]
+        parts = [begun] if begun else []
+        missing = length - len(begun)
+        try:
+            self._receive(missing, parts)
+            count = self._request(flags, rid, *parts)
+            if flags & MORE:
+                # With the next header alone, its payload can be read in one piece.
+                parts = []
+                self._receive(HEADER_SIZE, parts)
+                count += self._parse(b"".join(parts))
+        except Fault as e:
+            self._fault(str(e))
+        return count
+
+    def _receive(self, missing, parts):
+        """Append the next bytes of the connection to parts."""
+        while missing:
+            try:
+                data = self._connection.recv(missing, MSG_WAITALL)
+            except OSError as e:
+                self._lost(e)
+            if not data:
+                self._end_of_file()
+            parts.append(data)
+            missing -= len(data)
 
     def _parse(self, data):
         """Take frames apart. Whole requests go to the end of _pending."""
@@ -364,17 +410,17 @@ class Worker:
             raise Fault("a frame of type %d, which does not come here" % kind)
         return 0
 
-    def _request(self, flags, rid, payload):
+    def _request(self, flags, rid, *payload):
         partial = self._partial.get(rid)
         if not self.ready or not rid or self._draining and partial is None:
             raise Fault("REQUEST at the wrong time")
         if partial is None:
             partial = self._partial[rid] = Partial()
-        partial.size += len(payload)
+        partial.size += sum(map(len, payload))
         if partial.size > MAX_MESSAGE:
             raise Fault("a message that does not end")
         if not partial.cancelled:
-            partial.parts.append(payload)
+            partial.parts += payload
         if flags & MORE:
             return 0
         body = b"".join(partial.parts)
@@ -500,6 +546,7 @@ class Worker:
 
     def _become_ready(self, concurrency):
         self.frames()
+        bytes(_KEEP)
         self._concurrency = concurrency
         self.ready = True
         self.send(READY, properties((("concurrency", str(concurrency)),)))
