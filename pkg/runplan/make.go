@@ -59,6 +59,7 @@ func Make(d *service.Description, w Workspace, command []string, o Overrides) (*
 			Command:       command,
 			Count:         max(o.Workers, 1),
 			Threads:       cmp.Or(o.Threads, rpc.WorkerThreads, DefaultThreads),
+			ThreadsFixed:  o.Threads != 0,
 			LoadTimeoutMS: milliseconds(o.LoadTimeout),
 			WarmUp:        w.WarmUp,
 			NoRestart:     d.Runtime.EnableCrashBlock,

@@ -122,6 +122,9 @@ func TestMakeOverrides(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("plan (-want +got):\n%s", d)
 	}
+	if !p.Worker.ThreadsFixed {
+		t.Error("the program can ask for other threads than the caller")
+	}
 }
 
 func TestMakeModelEntry(t *testing.T) {

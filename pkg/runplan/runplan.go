@@ -51,6 +51,10 @@ type Worker struct {
 	Count   int      `json:"count"`           // worker processes; each holds its own model
 	Threads int      `json:"threads"`         // rpc.worker_threads: calls of process at the same time in one worker
 
+	// ThreadsFixed says that the caller has set Threads: it counts more than what
+	// the program asks for.
+	ThreadsFixed bool `json:"threadsFixed,omitempty"`
+
 	LoadTimeoutMS int64    `json:"loadTimeoutMs,omitempty"` // 0: no limit
 	WarmUp        []string `json:"warmUp,omitempty"`        // files; each is the body of one request, replayed before READY
 	NoRestart     bool     `json:"noRestart,omitempty"`     // runtime.enable_crash_block

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -274,6 +275,12 @@ func startPayload(p *runplan.Plan) ([]byte, error) {
 		{"model_entry", p.Processor.ModelEntry},
 		{"model_config", p.Processor.ModelConfig},
 		{"threads", strconv.Itoa(min(p.Worker.Threads, maxThreads))},
+	}
+	switch {
+	case p.Worker.ThreadsFixed:
+		list = append(list, property{"threads.from", "caller"})
+	case slices.Contains(p.Given, "rpc.worker_threads"):
+		list = append(list, property{"threads.from", "description"})
 	}
 	for name, value := range p.Properties {
 		list = append(list, property{"prop." + name, value})
