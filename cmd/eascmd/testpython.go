@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -49,6 +50,10 @@ func (t *testRun) useEnvironment(ctx context.Context) error {
 		// Where there is none the container says so: what leads nowhere here may
 		// lead to the Python of the image.
 		return nil
+	}
+	if runtime.GOOS != "linux" {
+		return fault.New(fault.Missing, "the processor's environment %s is made for %s, and containers run Linux", env, runtime.GOOS).
+			WithHint("make it in a container: `eascmd image build --dev` makes an image for that; or take it away and use a data_image")
 	}
 	// Beside the workspace, with which it goes.
 	made := filepath.Join(filepath.Dir(t.workspace.Dir), "environment")

@@ -115,7 +115,9 @@ func (s *start) fillData(ctx context.Context, base image, entries []pack.Entry) 
 	defer end()
 	var sent int64
 	r, w := io.Pipe()
+	written := make(chan struct{})
 	go func() {
+		defer close(written)
 		w.CloseWithError(writeLayer(ctx, w, entries, func(n int) {
 			sending()
 			sent += int64(n)
@@ -124,6 +126,7 @@ func (s *start) fillData(ctx context.Context, base image, entries []pack.Entry) 
 	}()
 	err = s.d.CopyToContainer(ctx, s.container, "/", r, container.CopyToContainerOptions{})
 	r.CloseWithError(errors.New("the daemon takes no more")) // so that the writer ends
+	<-written
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

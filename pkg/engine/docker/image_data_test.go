@@ -3,6 +3,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -94,6 +95,8 @@ func TestWriteLayerFails(t *testing.T) {
 // On a newer engine it is tried by TestImageIsBuilt, since to start one takes long.
 func TestDataImage(t *testing.T) { testDataImage(newImageTest(t)) }
 
+var errStop = errors.New("stop")
+
 func testDataImage(it *imageTest) {
 	t := it.T
 	t.Helper()
@@ -129,6 +132,25 @@ func testDataImage(it *imageTest) {
 	if other.Layer == first.Layer {
 		t.Error("other files have the same layer")
 	}
+
+	// Who interrupts it finds nothing left.
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := o
+	interrupted.Progress = func(string) (func(done, total int64), func()) {
+		return func(done, total int64) { cancel(errStop) }, func() {}
+	}
+	long := pack.DataEntry("long", 0o644, bytes.Repeat([]byte("long"), 8<<20))
+	if _, err := it.d.MakeDataImage(ctx, interrupted, []pack.Entry{long}); !errors.Is(err, errStop) {
+		t.Errorf("interrupted: %v", err)
+	}
+	it.wantNothingLeft()
+
+	// What an entry says of itself is what fails.
+	gone := pack.Entry{Name: "gone", Size: 1, Open: func() (io.ReadCloser, error) { return os.Open("nowhere") }}
+	if _, err := it.d.MakeDataImage(t.Context(), o, []pack.Entry{gone}); err == nil || !strings.Contains(err.Error(), "read the environment: open nowhere") {
+		t.Errorf("a file that is gone: %v", err)
+	}
+	it.wantNothingLeft()
 
 	o.Base = first.Name
 	if _, err := it.d.MakeDataImage(t.Context(), o, someEnvironment()); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "would be mixed") {
