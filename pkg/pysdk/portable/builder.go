@@ -55,7 +55,15 @@ type item struct {
 
 func newBuilder(ctx context.Context, i *python.Interpreter, opts Options) (*builder, error) {
 	if i.System != "linux" {
-		return nil, fault.New(fault.Missing, "the Python %s is for %s, and only Linux's can be copied", i.Executable, i.System)
+		return nil, fault.New(fault.Missing, "the Python %s is for %s, and only Linux's can be copied", i.Executable, i.System).
+			WithHint("make the environment on Linux, or in a container")
+	}
+	if i.Libc == "musl" {
+		return nil, fault.New(fault.Missing, "the Python %s is built for musl, and where services run there is the GNU C library", i.Executable).
+			WithHint("make the environment on a Linux with the GNU C library, such as Debian")
+	}
+	if i.Implementation != "cpython" {
+		return nil, fault.New(fault.Missing, "the Python %s is %s, and only CPython can be copied", i.Executable, i.Implementation)
 	}
 	b := &builder{
 		ctx: ctx, python: i, opts: opts,

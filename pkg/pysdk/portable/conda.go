@@ -59,11 +59,23 @@ func (b *builder) readConda() error {
 				f.Mode = asText
 			}
 			if f.Mode != "" {
-				b.recorded[path.Clean(f.Path)] = f.Mode
+				b.recorded[b.installed(path.Clean(f.Path))] = f.Mode
 			}
 		}
 	}
 	return nil
+}
+
+// installed returns where a file of a package for any Python is installed;
+// others have the same name in the package.
+func (b *builder) installed(name string) string {
+	if rest, ok := strings.CutPrefix(name, "site-packages/"); ok {
+		return b.packages() + "/" + rest
+	}
+	if rest, ok := strings.CutPrefix(name, "python-scripts/"); ok {
+		return "bin/" + rest
+	}
+	return name
 }
 
 // editRecorded replaces the old directory in a file that conda wrote it into.

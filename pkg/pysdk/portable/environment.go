@@ -34,6 +34,10 @@ func Environment(ctx context.Context, dir string, opts Options) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	if kind != Venv && !same(i.Prefix, root) {
+		return nil, fault.New(fault.Missing, "%s is no Python environment: its bin/python is that of %s", root, i.Prefix).
+			WithHint("make one with `eascmd pysdk init` or `python3 -m venv`")
+	}
 	b, err := newBuilder(ctx, i, opts)
 	if err != nil {
 		return nil, err

@@ -381,7 +381,7 @@ func TestConda(t *testing.T) {
 			noted{packages + "/replaced.bin", placeholder, "binary", "hardlink"}),
 		// Of a noarch package, the programs are made by conda and not noted as having a prefix.
 		"conda-meta/noarch-1.json": conda("noarch",
-			noted{"site-packages/noarch.py", "", "", "hardlink"},
+			noted{"site-packages/noarch.py", placeholder, "text", "hardlink"},
 			noted{"bin/noarch", "", "", "unix_python_entry_point"}),
 		"lib/libnative.dat":              binary,
 		"etc/native.conf":                "dir = " + env + "/etc\nother = " + env + "ious\n",
@@ -392,7 +392,7 @@ func TestConda(t *testing.T) {
 		"lib/pkgconfig/native.pc":        "prefix=" + env + "\nlibdir=${prefix}/lib\n",
 		packages + "/replaced.py":        "# pip put another one here\n",
 		packages + "/replaced.bin":       "\x00pip's\x00",
-		packages + "/noarch.py":          "x = 1\n",
+		packages + "/noarch.py":          "x = '" + env + "/x'\n",
 		packages + "/unnoted.py":         "x = '" + env + "'\n",
 		"lib/libabs.so":                  "->" + env + "/lib/libnative.dat",
 		"lib/librel.so":                  "->libnative.dat",
@@ -429,6 +429,7 @@ func TestConda(t *testing.T) {
 		packages + "/replaced.py":  "# pip put another one here\n",
 		packages + "/replaced.bin": "\x00pip's\x00",
 		packages + "/removed.py":   "(missing)",
+		packages + "/noarch.py":    "x = '/data/eas/ENV/x'\n",
 		"lib/libabs.so":            "->libnative.dat",
 		"lib/librel.so":            "->libnative.dat",
 		"conda-meta/history":       "(missing)",
@@ -574,6 +575,20 @@ func TestFindings(t *testing.T) {
 }
 
 func TestNoEnvironment(t *testing.T) {
+	t.Run("of another prefix", func(t *testing.T) {
+		dir := t.TempDir()
+		files(t, dir, map[string]string{"bin/python": "->" + anInterpreter(t).Executable})
+		if _, err := Environment(t.Context(), dir, Options{}); err == nil || !strings.Contains(err.Error(), "its bin/python is that of") {
+			t.Errorf("%v, want that it says whose", err)
+		}
+	})
+	t.Run("of another C library", func(t *testing.T) {
+		i := *anInterpreter(t)
+		i.Libc = "musl"
+		if _, err := Interpreter(t.Context(), &i, Options{}); err == nil || !strings.Contains(err.Error(), "musl") {
+			t.Errorf("%v, want that it says which", err)
+		}
+	})
 	for name, texts := range map[string]map[string]string{
 		"it has no bin/python":                 {"readme": "x"},
 		"stands on a Python that is not":       {"bin/python": "->/no/such/python"},

@@ -118,7 +118,7 @@ func (b *builder) addLibraries() error {
 				b.find(Note, name, "", "needs %s, which the driver of the machine brings", need)
 				continue
 			}
-			file, ok := b.libs.find(need, b.machine, b.ownDirs(it))
+			file, ok := b.libs.find(need, b.machine, append(b.ownDirs(it), b.ownDirs(exe)...))
 			if !ok && have[need] == "" {
 				missing[need] = append(missing[need], name)
 			}
