@@ -14,8 +14,9 @@ import (
 // waits on done; the goroutine that reads the worker's answers fills the
 // result in before it signals.
 type job struct {
-	body []byte
-	id   uint64 // of its frames, 0 before it is sent
+	body   []byte
+	memory *buffer // that body lies in; nil: in memory of the job's own
+	id     uint64  // of its frames, 0 before it is sent
 
 	conn  net.Conn  // the client's, to see whether it still waits; nil: nobody's
 	since time.Time // when it was submitted
@@ -24,10 +25,10 @@ type job struct {
 
 	// abandoned is set when nobody waits any more (408, a client that left): the
 	// answer, when it comes, only frees the slot. overdue: its time is over.
-	// unsent: its body, not yet written to the worker, is held until then.
+	// long: its body leaves in pieces.
 	abandoned bool
 	overdue   bool
-	unsent    bool
+	long      bool
 	finished  bool
 	watched   bool // the sweeper holds it: it is not used again
 
@@ -35,8 +36,7 @@ type job struct {
 	status uint16
 	flags  wire.Flags
 	answer []byte
-	held   int64 // bytes of the budget that the body holds
-	forced int64 // and the answer
+	kept   *buffer // that answer lies in; nil: in memory of the job's own
 	failed *failure
 }
 
@@ -169,13 +169,12 @@ func (d *dispatcher) finish(l *link, j *job, why *failure, now time.Time) {
 	}
 	j.finished = true
 	d.mu.Unlock()
+	if !wanted || why != nil {
+		j.kept.drop()
+		j.answer, j.kept = nil, nil
+	}
 	if wanted {
 		j.done <- struct{}{}
-	} else {
-		l.budget.release(j.forced)
-		if j.unsent {
-			l.budget.release(j.held)
-		}
 	}
 }
 

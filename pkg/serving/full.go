@@ -228,17 +228,15 @@ func (s *fullServer) answerFrames(w http.ResponseWriter, r *http.Request, conn *
 	g := s.g
 	control := http.NewResponseController(w)
 	j := &job{done: make(chan struct{}, 1)}
-	held, refusal := g.readBody(bodySource{r.Body, r.ContentLength, control.SetReadDeadline}, j)
+	memory, refusal := g.readBody(bodySource{r.Body, r.ContentLength, control.SetReadDeadline}, j)
 	start := time.Now()
 	received := len(j.body)
 	if refusal == nil {
-		j.held = held
 		refusal = g.predict(conn, j, start)
 	}
-	if !j.unsent {
-		g.budget.release(held)
-	}
-	if refusal == nil {
+	memory.drop()
+	answered := refusal == nil
+	if answered {
 		refusal = &reply{status: httpStatus(j.status, j.flags), contentType: *g.limits.contentType.Load(), body: j.answer}
 	}
 	if bodyless(refusal.status) {
@@ -247,7 +245,9 @@ func (s *fullServer) answerFrames(w http.ResponseWriter, r *http.Request, conn *
 	} else {
 		s.write(w, refusal)
 	}
-	g.budget.release(j.forced)
+	if answered {
+		j.kept.forget() // HTTP/2 may still look at what it could not send
+	}
 	g.account(conn.RemoteAddr(), netCall{r}, refusal.status, received, len(refusal.body), start, time.Now())
 }
 

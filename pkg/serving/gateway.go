@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -273,16 +274,14 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	}
 	j := g.jobs.Get().(*job)
 	body := bodySource{stream: ctx.RequestBodyStream(), length: int64(ctx.Request.Header.ContentLength()), setDeadline: conn.SetReadDeadline}
-	held, refusal := g.readBody(body, j)
+	own := j.body
+	memory, refusal := g.readBody(body, j)
 	start := time.Now()
 	received := len(j.body)
 	if refusal == nil {
-		j.held = held
 		refusal = g.predict(conn, j, start)
 	}
-	if !j.unsent { // otherwise its body is still held
-		g.budget.release(held)
-	}
+	memory.drop() // what is still to be written of it is held by the worker's outbox
 	if refusal != nil {
 		g.write(ctx, refusal)
 		g.account(ctx.RemoteAddr(), fastCall{ctx}, refusal.status, received, len(refusal.body), start, time.Now())
@@ -294,34 +293,46 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.SetContentType(*g.limits.contentType.Load())
 	switch {
 	case bodyless(status):
-		g.budget.release(j.forced)
-	case j.forced > 0:
+		j.kept.drop()
+	case j.kept != nil:
 		// The answer stays in memory until the client has taken it.
-		ctx.SetBodyStream(&heldBody{Reader: bytes.NewReader(j.answer), release: func() { g.budget.release(j.forced) }}, sent)
+		answer := &heldBody{memory: j.kept}
+		answer.Reset(j.answer)
+		ctx.SetBodyStream(answer, sent)
 	default:
 		ctx.SetBody(j.answer)
 	}
 	g.account(ctx.RemoteAddr(), fastCall{ctx}, status, received, sent, start, time.Now())
-	g.reuse(j)
+	g.reuse(j, own)
 }
 
-// heldBody is an answer that is counted in the budget until it was sent.
+// heldBody is an answer whose memory is held until it was sent.
 type heldBody struct {
-	*bytes.Reader
-	release func()
+	bytes.Reader
+	memory *buffer
 }
 
 func (b *heldBody) Close() error {
-	b.release()
+	b.Reset(nil)
+	b.memory.drop()
+	b.memory = nil
 	return nil
 }
 
-// reuse puts a job back whose answer has come: no worker has it any more.
-func (g *gateway) reuse(j *job) {
-	if j.watched || cap(j.body) > keptBuffer || cap(j.answer) > keptBuffer || j.forced > 0 {
+// reuse puts a job back whose answer has come: no worker has it any more. own is
+// the memory for bodies that it had.
+func (g *gateway) reuse(j *job, own []byte) {
+	if j.watched {
 		return
 	}
-	*j = job{done: j.done, body: j.body[:0], answer: j.answer[:0]}
+	answer := j.answer
+	if j.kept != nil {
+		answer = nil
+	}
+	if j.memory == nil {
+		own = j.body
+	}
+	*j = job{done: j.done, body: own[:0], answer: answer[:0]}
 	g.jobs.Put(j)
 }
 
@@ -333,84 +344,106 @@ type bodySource struct {
 }
 
 // readBody reads the whole body into j.body, within the limit and the budget.
-// held is what it has taken of the budget.
-func (g *gateway) readBody(src bodySource, j *job) (held int64, refusal *reply) {
+// Who calls it holds the memory of a body that is not a small one.
+func (g *gateway) readBody(src bodySource, j *job) (memory *buffer, refusal *reply) {
 	length := src.length
+	j.body = j.body[:0]
 	if src.stream == nil || length == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	limit := g.plan.Gateway.BodyLimit
 	if length > limit {
-		return 0, g.tooLarge()
+		return nil, g.tooLarge()
 	}
 	if length > 0 && length <= smallBody {
 		// It came with the head.
-		j.body = append(j.body[:0], make([]byte, length)...)
+		j.body = slices.Grow(j.body, int(length))[:length]
 		if _, err := io.ReadFull(src.stream, j.body); err != nil {
-			return 0, g.unreadable(err)
+			return nil, g.unreadable(err)
 		}
-		return 0, nil
+		return nil, nil
 	}
-	body, most := []byte(nil), length+1
+	most := length + 1
 	if length < 0 {
 		// Nobody knows its end: as long as it is small it takes no room.
-		var err error
 		most = limit + 1
-		body, err = g.readSlow(src, nil, min(smallBody, most))
+		beginning := min(smallBody, most)
+		var err error
+		j.body, err = g.readSlow(src, slices.Grow(j.body, int(beginning)), beginning, nil)
 		switch {
 		case err == nil:
-			j.body = body
-			return 0, nil
+			return nil, nil
 		case !errors.Is(err, errLonger):
-			return 0, g.unreadable(err)
-		case int64(len(body)) == most:
-			return 0, g.tooLarge()
+			return nil, g.unreadable(err)
+		case int64(len(j.body)) == most:
+			return nil, g.tooLarge()
 		}
 	}
-	held = most - 1
-	wait, cancel := context.WithTimeout(context.Background(), g.limits.keepalive())
-	defer cancel()
-	if g.budget.acquire(wait, held) != nil {
-		r := textReply(503, "no memory was free for the body within rpc.keepalive")
-		r.close = true
-		return 0, r
+	held := most - 1
+	if r := g.reserve(held); r != nil {
+		return nil, r
 	}
-	body, err := g.readSlow(src, body, most)
+	memory = g.budget.buffer(int(min(most, firstBuffer)))
+	body, err := g.readSlow(src, append(memory.b[:0], j.body...), most, func(body []byte) []byte {
+		bigger := g.budget.buffer(int(min(2*int64(cap(body)), most)))
+		copy(bigger.b, body)
+		memory.drop()
+		memory = bigger
+		return memory.b[:len(body)]
+	})
+	memory.held = held
 	if err == nil && int64(len(body)) < length {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		g.budget.release(held)
+		memory.drop()
 		if errors.Is(err, errLonger) {
-			return 0, g.tooLarge()
+			return nil, g.tooLarge()
 		}
-		return 0, g.unreadable(err)
+		return nil, g.unreadable(err)
 	}
-	j.body = body
+	j.body, j.memory = body, memory
 	if spare := held - int64(len(body)); spare > 0 {
 		g.budget.release(spare)
-		held -= spare
+		memory.held -= spare
 	}
-	return held, nil
+	return memory, nil
+}
+
+// firstBuffer is how much memory is taken for a body before any of it has
+// come. It grows with what has come, not with what was announced.
+const firstBuffer = 4 << 20
+
+// reserve takes the bytes of a body from the budget.
+func (g *gateway) reserve(n int64) *reply {
+	if g.budget.try(n) {
+		return nil
+	}
+	wait, cancel := context.WithTimeout(context.Background(), g.limits.keepalive())
+	defer cancel()
+	if g.budget.acquire(wait, n) == nil {
+		return nil
+	}
+	r := textReply(503, "no memory was free for the body within rpc.keepalive")
+	r.close = true
+	return r
 }
 
 var errLonger = errors.New("the body goes on")
 
 // readSlow reads on after the beginning of a body, at the pace of its sender
-// as long as that has one, to its end or until it has most bytes. Memory grows
-// with what has come, not with what was announced.
-func (g *gateway) readSlow(src bodySource, body []byte, most int64) ([]byte, error) {
+// as long as that has one, to its end or until it has most bytes. grow is called
+// when the memory is full.
+func (g *gateway) readSlow(src bodySource, body []byte, most int64, grow func([]byte) []byte) ([]byte, error) {
 	defer src.setDeadline(time.Time{})
 	start := time.Now()
 	for {
 		late := start.Add(g.times.body + time.Duration(len(body)/minBodyRate)*time.Second)
 		src.setDeadline(late)
 		if len(body) == cap(body) {
-			bigger := make([]byte, len(body), min(max(2*int64(cap(body)), 1<<20), most))
-			copy(bigger, body)
-			body = bigger
+			body = grow(body)
 		}
-		n, err := src.stream.Read(body[len(body):cap(body)])
+		n, err := src.stream.Read(body[len(body):min(int64(cap(body)), most)])
 		body = body[:len(body)+n]
 		switch {
 		case err == io.EOF:

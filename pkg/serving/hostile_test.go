@@ -219,7 +219,7 @@ func TestOutboxKeepsNothingThatWasWritten(t *testing.T) {
 	stop := make(chan struct{})
 	go o.write(ours, stop)
 	for id := range 3 {
-		o.message(wire.Header{Type: wire.Request, ID: uint64(id + 1)}, make([]byte, 1<<20))
+		o.message(wire.Header{Type: wire.Request, ID: uint64(id + 1)}, make([]byte, 1<<20), nil)
 	}
 	eventually(t, "all is written", func() bool {
 		o.mu.Lock()

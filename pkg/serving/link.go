@@ -3,6 +3,7 @@ package serving
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"strconv"
@@ -35,6 +36,10 @@ type link struct {
 	lastDone    time.Time
 
 	out outbox
+
+	// Of the goroutine that reads.
+	placed *job // the next payload comes right into its answer
+	last   int  // length of the last answer of several frames
 
 	pings int64 // sent, by the worker's goroutine alone
 	pongs atomic.Int64
@@ -81,7 +86,8 @@ func (l *link) assign(j *job, now time.Time) {
 	j.link = l
 	j.sent = now
 	l.inflight++
-	l.out.message(wire.Header{Type: wire.Request, ID: j.id}, j.body)
+	j.long = len(j.body) > smallMessage
+	l.out.message(wire.Header{Type: wire.Request, ID: j.id}, j.body, j.memory)
 }
 
 // unassign frees j's slot and learns from the time it took; the dispatcher's
@@ -145,14 +151,12 @@ func (l *link) orphans() []*job {
 	return jobs
 }
 
-// abandon tells the worker that nobody waits for j any more. Its body may go,
-// unless it is still to be written; the dispatcher's lock is held.
+// abandon tells the worker that nobody waits for j any more. What is still to
+// be written of its body is held by the outbox; the dispatcher's lock is held.
 func (l *link) abandon(j *job) {
 	j.abandoned = true
-	if j.unsent = l.out.holds(j); !j.unsent {
-		j.body = nil
-	}
-	l.out.message(wire.Header{Type: wire.Cancel, ID: j.id}, nil)
+	j.body, j.memory = nil, nil
+	l.out.message(wire.Header{Type: wire.Cancel, ID: j.id}, nil, nil)
 }
 
 // readLoop reads answers until the connection ends. It returns nil at
@@ -160,6 +164,7 @@ func (l *link) abandon(j *job) {
 //
 // put is given what the program sets of the service's properties.
 func (l *link) readLoop(in *inbox, put func([]byte) error) error {
+	in.room = l.room
 	for {
 		h, payload, err := in.next()
 		if err != nil {
@@ -189,12 +194,61 @@ func (l *link) readLoop(in *inbox, put func([]byte) error) error {
 	}
 }
 
-func (l *link) response(h wire.Header, payload []byte) error {
-	l.d.mu.Lock()
-	var j *job
-	if slot := h.ID & (1<<slotBits - 1); l.slots[slot] != nil && l.slots[slot].id == h.ID {
-		j = l.slots[slot]
+// job returns the request that a frame answers, nil where the worker does not
+// have it; the dispatcher's lock is held.
+func (l *link) job(h wire.Header) *job {
+	if j := l.slots[h.ID&(1<<slotBits-1)]; j != nil && j.id == h.ID {
+		return j
 	}
+	return nil
+}
+
+// room returns where the payload of a long frame is to be put, nil where nobody
+// wants it.
+func (l *link) room(h wire.Header) []byte {
+	if h.Type != wire.Response {
+		return nil
+	}
+	l.d.mu.Lock()
+	j := l.job(h)
+	abandoned := j != nil && j.abandoned
+	l.d.mu.Unlock()
+	if j == nil || abandoned || len(j.answer)+int(h.Length) > wire.MaxMessage {
+		return nil
+	}
+	l.grow(j, h)
+	l.placed = j
+	return j.answer[len(j.answer) : len(j.answer)+int(h.Length)]
+}
+
+// mostGuessed is the longest answer that memory is taken for before it is
+// known to be that long.
+const mostGuessed = 4 << 20
+
+// grow makes room for a frame in the memory of a long answer. All of it counts
+// in the budget.
+func (l *link) grow(j *job, h wire.Header) {
+	need := len(j.answer) + int(h.Length)
+	if j.kept != nil && need <= cap(j.answer) {
+		return
+	}
+	if h.Flags&wire.More != 0 {
+		// The answers of a processor are alike, more often than not.
+		need = max(2*need, min(l.last, mostGuessed))
+	}
+	bigger := l.budget.buffer(need)
+	bigger.held = int64(len(bigger.b))
+	l.budget.force(bigger.held)
+	n := copy(bigger.b, j.answer)
+	j.kept.drop()
+	j.kept, j.answer = bigger, bigger.b[:n]
+}
+
+func (l *link) response(h wire.Header, payload []byte) error {
+	placed := l.placed != nil
+	l.placed = nil
+	l.d.mu.Lock()
+	j := l.job(h)
 	abandoned := j != nil && j.abandoned
 	early := j != nil && l.out.holds(j)
 	l.d.mu.Unlock()
@@ -208,14 +262,21 @@ func (l *link) response(h wire.Header, payload []byte) error {
 		if len(j.answer)+len(payload) > wire.MaxMessage {
 			return fmt.Errorf("RESPONSE of more than %d bytes", wire.MaxMessage)
 		}
-		if h.Flags&wire.More != 0 || len(j.answer) > 0 {
-			l.budget.force(int64(len(payload)))
-			j.forced += int64(len(payload))
+		switch {
+		case placed:
+			j.answer = j.answer[:len(j.answer)+len(payload)]
+		case h.Flags&wire.More != 0 || len(j.answer) > 0 || len(payload) > keptBuffer:
+			l.grow(j, h)
+			fallthrough
+		default:
+			j.answer = append(j.answer, payload...)
 		}
-		j.answer = append(j.answer, payload...)
 	}
 	if h.Flags&wire.More != 0 {
 		return nil
+	}
+	if j.kept != nil {
+		l.last = len(j.answer)
 	}
 	j.status, j.flags = h.Status, h.Flags
 	l.d.finish(l, j, nil, time.Now())
@@ -229,6 +290,7 @@ type outbox struct {
 	mu    sync.Mutex
 	small []byte
 	long  []longMessage
+	ended bool // nothing is written any more
 	wake  chan struct{}
 	gone  chan struct{} // closed when the writer has ended
 }
@@ -236,18 +298,24 @@ type outbox struct {
 type longMessage struct {
 	header wire.Header
 	rest   []byte
+	memory *buffer // that rest lies in; nil: nobody's
 }
 
 // smallMessage is the longest message that is copied: copying it costs less
 // than a system call of its own.
 const smallMessage = 32 << 10
 
-func (o *outbox) message(h wire.Header, payload []byte) {
+// message sends a message. A long one holds the memory that it lies in, until
+// it was written or never will be.
+func (o *outbox) message(h wire.Header, payload []byte, memory *buffer) {
 	o.mu.Lock()
-	if len(payload) <= smallMessage {
+	switch {
+	case o.ended:
+	case len(payload) <= smallMessage:
 		o.small = wire.AppendFrame(o.small, h, payload)
-	} else {
-		o.long = append(o.long, longMessage{h, payload})
+	default:
+		memory.hold()
+		o.long = append(o.long, longMessage{h, payload, memory})
 	}
 	o.mu.Unlock()
 	select {
@@ -259,7 +327,7 @@ func (o *outbox) message(h wire.Header, payload []byte) {
 // holds reports whether the body of a request is not wholly written yet. A
 // short one was copied.
 func (o *outbox) holds(j *job) bool {
-	if len(j.body) <= smallMessage {
+	if !j.long {
 		return false
 	}
 	o.mu.Lock()
@@ -277,7 +345,9 @@ func (o *outbox) holds(j *job) bool {
 // the worker has only stopped reading, it is made to see the end.
 func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 	defer close(o.gone)
+	defer o.end()
 	var spare, header []byte
+	var pieces [3][]byte
 	for {
 		select {
 		case <-stop:
@@ -292,6 +362,7 @@ func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 			small := o.small
 			o.small = spare[:0]
 			var chunk []byte
+			var written *buffer // after this piece
 			if len(o.long) > 0 {
 				m := &o.long[0]
 				h := m.header
@@ -308,6 +379,7 @@ func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 				copy(o.long, o.long[1:])
 				o.long[end] = turn
 				if last {
+					written = turn.memory
 					o.long[end] = longMessage{} // or the body would be kept
 					o.long = o.long[:end]
 				}
@@ -321,8 +393,10 @@ func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 			if chunk == nil {
 				_, err = conn.Write(small)
 			} else {
-				parts := net.Buffers{small, header, chunk}
+				pieces = [...][]byte{small, header, chunk}
+				parts := net.Buffers(pieces[:])
 				_, err = parts.WriteTo(conn)
+				written.drop()
 			}
 			if err != nil {
 				conn.CloseRead()
@@ -336,15 +410,34 @@ func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
 	}
 }
 
-// inbox reads frames from a worker.
+// end drops what will not be written any more.
+func (o *outbox) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	for _, m := range o.long {
+		m.memory.drop()
+	}
+	o.long, o.small = nil, nil
+}
+
+// inbox reads frames from a worker. Short ones are read many at a time; the
+// payload of a long one is read to where it is wanted.
 type inbox struct {
 	conn       net.Conn
 	buf        []byte
 	start, end int
+	follows    bool // another long frame, most likely
+
+	room func(wire.Header) []byte // for a long payload; nil, or returns nil: nobody has any
+	own  []byte                   // for that case
 }
 
+// inboxSize is the length of the longest frame that is a short one.
+const inboxSize = 64 << 10
+
 func newInbox(conn net.Conn) *inbox {
-	return &inbox{conn: conn, buf: make([]byte, wire.HeaderSize+wire.MaxPayload+64<<10)}
+	return &inbox{conn: conn, buf: make([]byte, inboxSize)}
 }
 
 // errEOF is a connection that ended between two frames, by the worker's doing
@@ -363,16 +456,25 @@ func (in *inbox) next() (wire.Header, []byte, error) {
 			if err != nil {
 				return h, nil, err
 			}
-			if size := wire.HeaderSize + int(h.Length); len(have) >= size {
+			size := wire.HeaderSize + int(h.Length)
+			if len(have) >= size {
 				in.start += size
 				return h, have[wire.HeaderSize:size], nil
+			}
+			if size > len(in.buf) {
+				return in.long(h, have[wire.HeaderSize:])
 			}
 		}
 		if in.start > 0 {
 			in.end = copy(in.buf, have)
 			in.start = 0
 		}
-		n, err := in.conn.Read(in.buf[in.end:])
+		most := len(in.buf)
+		if in.follows && in.end < wire.HeaderSize {
+			most = wire.HeaderSize // what comes after it need not be copied
+		}
+		in.follows = false
+		n, err := in.conn.Read(in.buf[in.end:most])
 		in.end += n
 		if n == 0 && err != nil {
 			if in.end > 0 {
@@ -381,6 +483,28 @@ func (in *inbox) next() (wire.Header, []byte, error) {
 			return wire.Header{}, nil, errEOF
 		}
 	}
+}
+
+// long reads the payload of a long frame, of which the beginning is there and
+// nothing after it.
+func (in *inbox) long(h wire.Header, begin []byte) (wire.Header, []byte, error) {
+	var payload []byte
+	if in.room != nil {
+		payload = in.room(h)
+	}
+	if payload == nil {
+		if in.own == nil {
+			in.own = make([]byte, wire.MaxPayload)
+		}
+		payload = in.own[:h.Length]
+	}
+	n := copy(payload, begin)
+	in.start, in.end = 0, 0
+	in.follows = h.Flags&wire.More != 0
+	if _, err := io.ReadFull(in.conn, payload[n:]); err != nil {
+		return wire.Header{}, nil, fmt.Errorf("%w: %w", errCut, err)
+	}
+	return h, payload, nil
 }
 
 // decimal reads a number from a message's properties.

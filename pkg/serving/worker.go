@@ -144,7 +144,7 @@ func (w *worker) ping() {
 	switch unanswered := w.link.pings - w.link.pongs.Load(); {
 	case unanswered <= 0:
 		w.link.pings++
-		w.link.out.message(wire.Header{Type: wire.Ping}, nil)
+		w.link.out.message(wire.Header{Type: wire.Ping}, nil, nil)
 	case !w.silent:
 		w.silent = true
 		w.emit(event.Event{Type: event.Warning, Worker: w.id,
@@ -156,7 +156,7 @@ func (w *worker) ping() {
 // open begins the conversation: START, then frames both ways.
 func (w *worker) open(h hello, loaded chan<- error, reading chan<- error) {
 	w.link = newLink(h.conn, w.d, w.budget, w.process.killBecause)
-	w.link.out.message(wire.Header{Type: wire.Start}, w.start)
+	w.link.out.message(wire.Header{Type: wire.Start}, w.start, nil)
 	go w.link.out.write(h.conn, w.process.dead)
 	w.read = make(chan struct{})
 	go func() {
@@ -317,10 +317,12 @@ func (w *worker) warmUp() error {
 		case <-w.process.dead:
 			return errLoadEnded
 		}
-		w.budget.release(j.forced)
 		if status := httpStatus(j.status, j.flags); j.failed == nil && status != 200 {
 			w.emit(event.Event{Type: event.Warning, Worker: w.id,
 				Message: fmt.Sprintf("warm-up request %s was answered %d: %s", path, status, excerpt(j.answer))})
+		}
+		if j.failed == nil {
+			j.kept.drop()
 		}
 	}
 	w.warming.Store(nil)
@@ -357,7 +359,7 @@ func (w *worker) askToEnd() {
 		return
 	}
 	w.d.leave(w.link)
-	w.link.out.message(wire.Header{Type: wire.Drain}, nil)
+	w.link.out.message(wire.Header{Type: wire.Drain}, nil, nil)
 	// By now every client has its answer or is gone. A call that still goes on
 	// works for nobody.
 	if len(w.link.orphans()) > 0 {
