@@ -96,6 +96,49 @@ func TestDocumentedProcessor(t *testing.T) {
 	}
 }
 
+// The Python programs that the documentation shows are run as they stand there:
+// the first with the command that stands there, the others in its place.
+func TestDocumentedPython(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("missing: python3")
+	}
+	data, err := os.ReadFile("../docs/python-processors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	command := block(t, page, "sh", "--data 'hello'")
+	for _, tt := range []struct{ name, word, want string }{
+		{"a processor", "class Mirror", "olleh"},
+		{"the asynchronous mode", "class Batches", "HELLO"},
+		{"the queue", "queued_service", "olleh"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range map[string]string{
+				"mirror.py":    block(t, page, "python", tt.word),
+				"service.json": block(t, page, "json", `"mirror"`),
+			} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", command)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "EASCMD_TEST_ENGINE=process", "PATH="+binDir(t)+string(os.PathListSeparator)+os.Getenv("PATH"))
+			var talk strings.Builder
+			cmd.Stderr = &talk
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", command, err, talk.String())
+			}
+			if string(out) != tt.want {
+				t.Errorf("the answer is %q, want %q", out, tt.want)
+			}
+		})
+	}
+}
+
 // block returns the first block of code in a language that contains a word.
 func block(t *testing.T, page, language, word string) string {
 	t.Helper()
