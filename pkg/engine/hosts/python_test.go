@@ -52,7 +52,7 @@ func pythonFailures(tb testing.TB, dir string) []hosttest.Failure {
 		{Name: "syntax error", Message: "bad2.py:3: SyntaxError: "},
 		{Name: "missing module", Message: "bad3.py:2: ModuleNotFoundError: No module named 'no_such_module'", Hint: "-m pip install no_such_module"},
 		{Name: "exception", Message: "bad4.py:4: ZeroDivisionError: division by zero"},
-		{Name: "no initialize", Message: "initialize not implemented"},
+		{Name: "no initialize", Message: "bad5.py:4: Exception: initialize not implemented", Hint: "define initialize"},
 		{Name: "exception in initialize", Message: "bad6.py:4: KeyError: 'the model'"},
 		{Name: "ends without serving", Message: "bad7.py ended without serving", Hint: "run()"},
 		{Name: "ends with status 0", Message: "bad8.py ended without serving", Hint: "run()"},

@@ -45,7 +45,7 @@ def serve(processor, worker, count):
             for child in children:
                 child.connection.close()
             ours.close()
-            _be_child(processor, theirs)
+            _be_child(processor, theirs, worker.service)
         theirs.close()
         ours.setblocking(True)  # whatever default timeout the program has set
         children.append(Child(pid, ours))
@@ -56,12 +56,13 @@ def serve(processor, worker, count):
         raise
 
 
-def _be_child(processor, connection):
+def _be_child(processor, connection, service):
     """Answer the parent's requests. Never returns."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
         worker = _wire.Worker(connection)
+        worker.service = service
         _wire.current = worker
         processor.initialize()
         _wire.settle()

@@ -3,6 +3,7 @@ is no eascmd. It speaks HTTP/1.1 to clients and the worker protocol to the worke
 in the same process, so that requests are answered by the same code as ever.
 """
 import hmac
+import signal
 import socket
 import sys
 import threading
@@ -45,6 +46,11 @@ class LocalWorker(_wire.Worker):
 
 def start(address):
     """Return the worker of a gateway that is to listen on an address."""
+    try:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; kill -INT is to end it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    except ValueError:  # on another thread than the main one
+        pass
     ours, theirs = socket.socketpair()
     worker = LocalWorker(theirs, Gateway(ours, address))
     _wire.current = worker

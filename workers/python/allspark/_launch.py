@@ -40,15 +40,19 @@ def main(argv):
 
 
 def _worker_module():
-    if "_eas_worker" not in sys.modules:
-        from _frozen_importlib_external import SourceFileLoader
+    return sys.modules.get("_eas_worker") or _load("_eas_worker", "_worker.py")
 
-        path = os.path.join(HERE, "_worker.py")
-        module = type(sys)("_eas_worker")
-        module.__file__ = path
-        sys.modules["_eas_worker"] = module
-        exec(SourceFileLoader("_eas_worker", path).get_code("_eas_worker"), module.__dict__)
-    return sys.modules["_eas_worker"]
+
+def _load(name, filename):
+    """Load a file of ours, without the package around it."""
+    from _frozen_importlib_external import SourceFileLoader
+
+    path = os.path.join(HERE, filename)
+    module = type(sys)(name)
+    module.__file__ = path
+    sys.modules[name] = module
+    exec(SourceFileLoader(name, path).get_code(name), module.__dict__)
+    return module
 
 
 def _describe():
@@ -171,13 +175,10 @@ def _ended(entry):
 
 
 def report(error, entry):
-    """Print the traceback of an exception that ended the program, without the
-    frames above the program's own, and return message and hint for FAILED."""
+    """Print the traceback of an exception that ended the program, without our
+    own frames, and return message and hint for FAILED."""
+    _strip(error, _ours())
     traceback = error.__traceback__
-    ours = (os.path.join(HERE, ""), "<frozen importlib")
-    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(ours[0]):
-        traceback = traceback.tb_next
-    error.__traceback__ = traceback
     try:
         sys.excepthook(type(error), error, traceback)
     except BaseException:  # the program's own hook
@@ -191,14 +192,50 @@ def report(error, entry):
         while traceback is not None:
             name = traceback.tb_frame.f_code.co_filename
             inside = name.startswith(root) and "site-packages" not in name
-            if not name.startswith(ours) and (inside or where is None):
+            if not name.startswith("<frozen importlib") and (inside or where is None):
                 where = (name, traceback.tb_lineno)
             traceback = traceback.tb_next
         text = _text(error)
     message = "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
     if where is not None:
         message = "%s:%d: %s" % (_shorten(where[0], entry), where[1], message)
-    return message, _hint(error, entry)
+    try:
+        return message, _load("_eas_hints", "_hints.py").hint(error, entry)
+    except Exception:  # the program has left little of Python
+        return message, ""
+
+
+def _ours():
+    """The directories of this package, and of the one that the program has
+    imported where that is the same SDK."""
+    directories = [HERE]
+    imported = sys.modules.get("allspark._host")
+    if getattr(imported, "__file__", None):
+        directories.append(os.path.dirname(imported.__file__))
+    return tuple(os.path.join(d, "") for d in directories)
+
+
+def _strip(error, ours):
+    """Take frames out of the traceback of an exception and of those that led to
+    it."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        frames = []
+        traceback = error.__traceback__
+        while traceback is not None:
+            if not traceback.tb_frame.f_code.co_filename.startswith(ours):
+                frames.append(traceback)
+            traceback = traceback.tb_next
+        following = None
+        try:
+            for frame in reversed(frames):
+                frame.tb_next = following
+                following = frame
+        except AttributeError:  # Python 3.6: all that follow the first
+            following = frames[0]
+        error.__traceback__ = following
+        error = error.__cause__ or error.__context__
 
 
 def _text(error):
@@ -211,17 +248,6 @@ def _text(error):
 def _shorten(path, entry):
     root = os.path.join(os.path.dirname(entry), "")
     return path[len(root):] if path.startswith(root) else path
-
-
-def _hint(error, entry):
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return "install it into the interpreter that runs the processor: %s -m pip install %s" % (
-            sys.executable,
-            error.name.partition(".")[0],
-        )
-    if isinstance(error, OSError) and getattr(error, "filename", None) == entry:
-        return "processor_entry is to name the program, by its path inside the processor"
-    return ""
 
 
 if __name__ == "__main__":

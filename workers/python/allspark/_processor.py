@@ -3,7 +3,7 @@ import os
 import threading
 
 from . import _alone, _host
-from ._log import info
+from ._log import info, warn
 from ._properties import default_properties
 from ._rules import Rules
 
@@ -35,8 +35,9 @@ class BaseProcessor(object):
         if __name__ == "__main__":
             Iris(worker_threads=5).run()
 
-    worker_threads: calls of process at the same time; without it
-        rpc.worker_threads of the service counts.
+    worker_threads: calls of process at the same time. Whoever says something
+        first counts: `eascmd test --threads`; this argument; rpc.worker_threads of
+        the service description; what the program puts for it; 5.
     io_threads: accepted and not needed: the gateway has its own.
     worker_processes: more than 1: so many child processes run initialize and
         process, one call at a time each, for processors that Python's global
@@ -65,7 +66,9 @@ class BaseProcessor(object):
     def initialize(self) -> None:
         """Load the model. It is called once, in every process that calls
         process(); no request comes before it has returned."""
-        raise Exception("initialize not implemented")
+        error = Exception("initialize not implemented")
+        error._eas_hint = "define initialize(self) in your class; it may be empty"  # type: ignore[attr-defined]
+        raise error
 
     def process(self, data: bytes) -> "Tuple[bytes, int]":
         """Answer a request, whose body is data: return the answer's body and
@@ -121,10 +124,20 @@ class BaseProcessor(object):
             _alone.interrupted(worker)
 
     def _eas_thread_count(self):
-        threads = self._eas_threads
-        if isinstance(threads, _Default):
+        asked = None if isinstance(self._eas_threads, _Default) else _count("worker_threads", self._eas_threads)
+        worker = _host.worker()
+        service = worker.service if worker is not None else {}
+        source = service.get("threads.from")
+        if source == "caller" or source == "description" and asked is None:
+            return int(service["threads"])
+        if asked is None:
             return default_properties().number("rpc.worker_threads", 1)
-        return _count("worker_threads", threads)
+        if source == "description" and asked != int(service["threads"]):
+            warn(
+                "worker_threads=%d of the program counts, and not rpc.worker_threads %s of the service description; "
+                "leave it out of the program for that" % (asked, service["threads"])
+            )
+        return asked
 
     def _eas_initialize(self):
         info("waiting for service initialization to complete...")

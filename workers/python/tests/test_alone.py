@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import sys
+import textwrap
 import threading
 import unittest
 
@@ -162,6 +163,12 @@ class HTTP(unittest.TestCase):
                 self.assertEqual(server.wait(), status)
                 server.wait_end()  # nobody holds its output: the children are gone
                 self.assertTrue(server.out is not None and child)
+
+    def test_interrupt_of_a_background_job(self):
+        """A shell has it begin with SIGINT ignored."""
+        server = Server(self, "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + textwrap.dedent(PROGRAM))
+        server.process.send_signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 130)
 
     def test_exit(self):
         server = Server(self, PROGRAM)

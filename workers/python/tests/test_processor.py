@@ -3,12 +3,19 @@ SDK rely on."""
 import errno
 import os
 import re
+import shutil
 import signal
 import socket
+import sys
+import tempfile
+import threading
 import time
 import unittest
 
-from harness import CANCEL, DRAIN, DRAINED, EXCEPTION, FAILED, FRAMES, PING, PONG, Worker, decode
+from harness import (
+    CANCEL, DRAIN, DRAINED, EXCEPTION, FAILED, FRAMES, HEADER, LARGEST, MORE, PING, PONG, REQUEST, SDK, Worker,
+    decode,
+)
 
 ECHO = """
 import allspark
@@ -124,9 +131,8 @@ class Programs(unittest.TestCase):
         worker.drain()
 
     def other_allspark(self):
-        import tempfile
-
         directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
         with open(os.path.join(directory, "allspark.py"), "w") as f:
             f.write("import time\ndef serve():\n    print('the other allspark serves', flush=True)\n    time.sleep(1000)\n")
         return directory
@@ -166,16 +172,18 @@ class Programs(unittest.TestCase):
 class Failures(unittest.TestCase):
     """What FAILED says, and what is printed, when a program does not load."""
 
-    def fails(self, source, **more):
-        worker = Worker(self, source, wait=False, **more)
+    def fails(self, source, hint="", **more):
+        self.last = worker = Worker(self, source, wait=False, **more)
         failed = decode(worker.expect(FAILED)[3])
+        self.assertIn(hint, failed["hint"])
         self.assertEqual(worker.wait(), 1)
         worker.wait_end()
         return failed["message"], worker.output
 
     def test_missing_initialize(self):
-        message, output = self.fails("import allspark\nclass P(allspark.BaseProcessor):\n    pass\nP().run()\n")
-        self.assertTrue(message.endswith("Exception: initialize not implemented"), message)
+        source = "import allspark\nclass P(allspark.BaseProcessor):\n    pass\nP().run()\n"
+        message, output = self.fails(source, hint="define initialize(self)")
+        self.assertEqual(message, "app.py:4: Exception: initialize not implemented")
         self.assertIn("Traceback", output)
 
     def test_exception_in_initialize(self):
@@ -183,6 +191,29 @@ class Failures(unittest.TestCase):
         self.assertTrue(message.startswith("app.py:6: FileNotFoundError: "), message)
         self.assertIn("Traceback", output)
         self.assertNotIn("_launch.py", output)
+
+    def test_frames_of_a_traceback(self):
+        """They are the program's alone, wherever allspark is."""
+        source = ECHO.replace("        pass", "        try:\n            1 / 0\n        except Exception:\n            self.fail()")
+        source += "\n    def fail(self):\n        raise ValueError('no model')\n" + RUN.format("")
+        installed = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, installed)
+        shutil.copytree(os.path.join(SDK, "allspark"), os.path.join(installed, "allspark"))
+        for path in (None, installed):
+            output = self.fails(source, env={"PYTHONPATH": path} if path else {})[1]
+            self.assertEqual(re.findall(r'File "(.*)", line \d+, in (\S+)', output), [
+                (os.path.join(self.last.dir, "app.py"), name) for name in ("initialize", "<module>", "initialize", "fail")
+            ], output)
+
+    def test_missing_module(self):
+        self.fails("import cv2_\n", hint="`%s -m pip install cv2_`" % sys.executable)
+        source = "import os, sys\nos.symlink(sys.prefix, 'ENV')\nimport no_such_module.inner\n"
+        self.fails(source, hint="processor: `ENV/bin/python -m pip install no_such_module`")
+
+    def test_another_allspark(self):
+        source = "from allspark import BaseProcessor\n"
+        self.fails(source, hint="eascmd pysdk wheel", env={"PYTHONPATH": Programs.other_allspark(self)})
+        self.fails("import allspark.no_such_module\n")
 
     def test_exception_in_a_library(self):
         message, _ = self.fails("import json\n\njson.loads('{')\n")
@@ -304,6 +335,29 @@ class Threads(unittest.TestCase):
             for rid in [worker.request(b"meet") for _ in range(5)]:
                 self.assertEqual(worker.answer(rid)[2], b"meet")
 
+    def test_who_says_how_many(self):
+        for said, threads, argument, put, want, warns in (
+            ("", 5, "", "", 5, False),
+            ("", 5, "", "3", 3, False),
+            ("", 5, "2", "3", 2, False),
+            ("description", 9, "", "", 9, False),
+            ("description", 9, "", "3", 9, False),
+            ("description", 9, "2", "", 2, True),
+            ("description", 9, "9", "", 9, False),
+            ("caller", 1, "5", "", 1, False),
+            ("caller", 1, "", "3", 1, False),
+        ):
+            case = (said, threads, argument, put)
+            source = ECHO.replace("pass", "allspark.default_properties().put('rpc.worker_threads', %s)" % put) if put else ECHO
+            worker = Worker(self, source + RUN.format(argument), threads=threads, start={"threads.from": said} if said else {})
+            self.assertEqual(worker.ready["concurrency"], str(want), case)
+            self.assertEqual(worker.post(b"x"), (200, b"x"))
+            worker.drain()
+            worker.wait_end()
+            warning = "[WARNING] worker_threads=2 of the program counts, and not rpc.worker_threads 9 of the service description"
+            self.assertEqual(worker.output.count(warning), int(warns), case)
+            self.assertEqual("WARNING" in worker.output, warns, case)
+
     def test_nothing_waits_behind_a_slow_one(self):
         worker = Worker(self, SLOW + RUN.format("2"))
         for _ in range(200):
@@ -396,6 +450,12 @@ P(worker_processes=2).run()
             self.assertRegex(worker.output, r"\[ERROR\] subprocess \d+ exited")
             self.gone(pids)
 
+    def test_they_know_the_service(self):
+        source = self.SOURCE.replace("return data, 200", "return allspark.default_properties().get(data.decode()), 200")
+        worker = Worker(self, source, start={"model_config": "what", "prop.own": "1"})
+        self.assertEqual(worker.post(b"model_config"), (200, b"what"))
+        self.assertEqual(worker.post(b"own"), (200, b"1"))
+
     def test_death_while_loading(self):
         worker = Worker(self, self.SOURCE.replace("self.pid = os.getpid()", "os._exit(6)"), wait=False)
         self.assertEqual(worker.wait(), 6)
@@ -471,6 +531,64 @@ class Asynchronous(unittest.TestCase):
 
     def test_run(self):
         self.check(self.SOURCE % "run")
+
+
+class LargeBodies(unittest.TestCase):
+    SOURCE = ECHO.replace("return data", "assert type(data) is bytes\n        return data") + RUN.format("")
+
+    def test_every_size(self):
+        """Around what one system call reads, and what a frame holds."""
+        worker = Worker(self, self.SOURCE)
+        bodies = []
+        for size in (65519, 65520, 65521, 65535, 65536, LARGEST - 16, LARGEST, LARGEST + 1, 2 * LARGEST, 2 * LARGEST + 7, 9 << 20):
+            bodies.append(os.urandom(1024) * (size // 1024) + b"x" * (size % 1024))
+        for body in bodies:
+            self.assertTrue(worker.post(body) == (200, body), len(body))
+        sender = threading.Thread(target=lambda: [worker.request(body) for body in bodies])  # one behind the other
+        sender.start()
+        for n, body in enumerate(bodies):
+            self.assertTrue(worker.answer(len(bodies) + n + 1) == (200, 0, body), len(body))
+        sender.join()
+
+    def test_frames_between_frames(self):
+        worker = Worker(self, self.SOURCE)
+        a, b = os.urandom(LARGEST), os.urandom(LARGEST)
+        worker.send(REQUEST, a, MORE, 100)
+        worker.send(REQUEST, b[:100000], MORE, 200)
+        worker.send(PING, b"?" * 100000)
+        self.assertEqual(worker.expect(PONG)[3], b"?" * 100000)
+        worker.send(REQUEST, b"small", 0, 300)
+        worker.send(REQUEST, b"", MORE, 100)
+        self.assertEqual(worker.answer(300)[2], b"small")
+        worker.send(REQUEST, b, MORE, 200)
+        worker.send(CANCEL, b"", 0, 200)
+        worker.send(REQUEST, a, 0, 200)
+        self.assertEqual(worker.answer(200), (499, 0, b""))
+        worker.send(REQUEST, b, 0, 100)
+        self.assertTrue(worker.answer(100)[2] == a + b)
+
+    def test_what_came_before_does_not_wait(self):
+        worker = Worker(self, self.SOURCE)
+        head = HEADER.pack(200000, REQUEST, 0, 0, 2)
+        worker.connection.sendall(HEADER.pack(5, REQUEST, 0, 0, 1) + b"small" + head + b"x" * 70000)
+        self.assertEqual(worker.answer(1)[2], b"small")
+        for _ in range(130):
+            worker.connection.sendall(b"x" * 1000)
+        self.assertTrue(worker.answer(2)[2] == b"x" * 200000)
+
+    def test_end_in_the_middle(self):
+        worker = Worker(self, self.SOURCE)
+        worker.connection.sendall(HEADER.pack(200000, REQUEST, 0, 0, 2) + b"x" * 100000)
+        worker.stream.close()
+        worker.connection.close()
+        worker.wait()
+
+    def test_a_frame_that_is_none(self):
+        worker = Worker(self, self.SOURCE)
+        worker.send(REQUEST, b"x" * LARGEST, MORE, 1)
+        worker.connection.sendall(HEADER.pack(LARGEST + 1, REQUEST, 0, 0, 1))
+        self.assertEqual(worker.wait(), 3)
+        worker.wait_output("a frame of %d bytes" % (LARGEST + 1))
 
 
 class Properties(unittest.TestCase):
