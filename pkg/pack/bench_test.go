@@ -59,10 +59,8 @@ func makeTree(t testing.TB, dir string, size int64) {
 	r := rand.New(rand.NewPCG(1, 2))
 	words := make([][]byte, 4096)
 	for i := range words {
-		words[i] = make([]byte, 2+r.IntN(10))
-		for j := range words[i] {
-			words[i][j] = byte(r.IntN(256))
-		}
+		from := r.IntN(len(noiseBlock()) - 100)
+		words[i] = noiseBlock()[from : from+10+r.IntN(50)]
 	}
 	for i := 0; size > 0; i++ {
 		var content []byte

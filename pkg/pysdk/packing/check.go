@@ -198,7 +198,7 @@ func (m *maker) judge(r *checkReport, unpacked string) error {
 		return fault.New(fault.Processor, "%s:%d: SyntaxError: %s", filepath.Join(m.Dir, m.entry), r.syntax.Line, r.syntax.Syntax)
 	}
 	if r.during != nil {
-		return fault.New(fault.Processor, "the package's interpreter ended while %s: %s", m.importOf(*r.during), r.lastWords()).
+		return fault.New(fault.Processor, "the package's interpreter ended at %s: %s", m.importOf(*r.during), r.lastWords()).
 			WithHint("if it cannot be imported on this machine but where it is to run, leave the check out with --no-check")
 	}
 	var failed []checkLine

@@ -194,35 +194,49 @@ def later():
 // What is wrong with a program is found in the package, which is not put in
 // place then.
 func TestCheckFails(t *testing.T) {
-	env := environment(t)
+	dir := project(t, environment(t), map[string]string{"app.py": "import json\nimport not_there.below\n"})
+	_, err := Make(t.Context(), Options{Dir: dir, Level: 1})
+	const want = "app.py:2: import not_there.below: ModuleNotFoundError: No module named 'not_there'"
+	if fault.KindOf(err) != fault.Processor || !strings.Contains(err.Error(), want) || !strings.Contains(fault.HintOf(err), "pip install") {
+		t.Errorf("got %v\nhint: %s", err, fault.HintOf(err))
+	}
+	if diff := cmp.Diff([]string{"demo"}, beside(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+	p, err := Make(t.Context(), Options{Dir: dir, Level: 1, NoCheck: true})
+	if err != nil {
+		t.Fatalf("without the check: %v", err)
+	}
+
+	// Other programs, with the same interpreter.
+	unpacked := unpack(t, p.Path)
+	for name, content := range map[string]string{
+		"helper.py": "raise ValueError('wrong')\n", "leaves.py": "import sys; sys.exit(3)\n",
+		"crash.py": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n",
+	} {
+		write(t, filepath.Join(unpacked, name), content)
+	}
 	for _, c := range []struct {
 		name, program, want, hint string
 	}{
-		{"missing", "import json\nimport not_there.below\n", "app.py:2: import not_there.below: ModuleNotFoundError: No module named 'not_there'", "pip install"},
 		{"name", "from json import nothing\n", "app.py:1: from json import nothing: ImportError: cannot import name 'nothing'", "import json"},
 		{"raises", "import helper\n", "app.py:1: import helper: ValueError: wrong", ""},
 		{"exits", "import leaves\n", "app.py:1: import leaves: SystemExit: 3", ""},
-		{"crashes", "import crash\n", "ended while ", "--no-check"},
+		{"crashes", "import crash\n", "app.py:1: import crash: signal: segmentation fault", "--no-check"},
 		{"syntax", "x = 1\ndef f(:\n", "app.py:2: SyntaxError: ", ""},
 		{"late syntax", "x = 1\nreturn 1\n", "app.py:2: SyntaxError: ", ""},
+		{"not UTF-8", "x = '\xff'\n", "app.py:1: SyntaxError: ", ""},
+		{"in a class", "import json\nclass A:\n    import helper_that_is_not_there as x\n", "app.py:3: import helper_that_is_not_there", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := project(t, env, map[string]string{
-				"app.py": c.program, "helper.py": "raise ValueError('wrong')", "leaves.py": "import sys; sys.exit(3)",
-				"crash.py": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-			})
-			_, err := Make(t.Context(), Options{Dir: dir, Level: 1})
+			write(t, filepath.Join(unpacked, "app.py"), c.program)
+			m := &maker{Options: Options{Dir: dir, Warn: func(text, _ string) { t.Errorf("warning: %s", text) }}, entry: "app.py"}
+			r, err := m.runCheck(t.Context(), t.TempDir(), unpacked)
+			if err == nil {
+				err = m.judge(r, unpacked)
+			}
 			if fault.KindOf(err) != fault.Processor || !strings.Contains(err.Error(), c.want) || !strings.Contains(fault.HintOf(err), c.hint) {
 				t.Errorf("got %v\nhint: %s", err, fault.HintOf(err))
-			}
-			if diff := cmp.Diff([]string{"demo"}, beside(t, dir)); diff != "" {
-				t.Error(diff)
-			}
-			if c.name != "missing" {
-				return
-			}
-			if _, err := Make(t.Context(), Options{Dir: dir, Level: 1, NoCheck: true}); err != nil {
-				t.Errorf("without the check: %v", err)
 			}
 		})
 	}
