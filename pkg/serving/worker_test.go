@@ -254,6 +254,21 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 		h := wire.Header{Type: wire.Response, ID: id, Length: 100}
 		c.Write(append(h.Append(nil), "half"...))
 		os.Exit(0)
+	case "half-answer": // a part of a long answer, and then whatever
+		h := wire.Header{Type: wire.Response, ID: id, Status: 200, Flags: wire.More}
+		c.mu.Lock()
+		c.Write(wire.AppendFrame(nil, h, bytes.Repeat([]byte{'h'}, number)))
+		c.mu.Unlock()
+		if strings.Contains(rest, "die") {
+			die()
+		}
+		for {
+			if _, ok := cancelled.Load(id); ok {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		reply(200, bytes.Repeat([]byte{'i'}, number))
 	case "half-frame-crash":
 		h := wire.Header{Type: wire.Response, ID: id, Length: 100}
 		c.Write(append(h.Append(nil), "half"...))
