@@ -16,6 +16,20 @@ Who reads the connection
 
     So PING, DRAIN and end-of-file are always answered by a thread that is in no
     user code: the leader between two batches, or the control thread.
+
+What stays as it is
+    The allspark in an environment may be older than the host, or newer, and so
+    is a package that was packed last year: it finds this module of the host's and
+    uses of it what follows. These names keep their arguments and meaning; others
+    may come. tests/test_skew.py and allspark_1_0.py there hold that.
+
+    Worker(connection), current, settle(), leave(status), exit_status(error),
+    parse_properties(payload), HEADER, HEADER_SIZE, MAX_PAYLOAD, the types of frames
+    and the flags; and of a Worker: service, descriptor, frames(), settings(pairs),
+    send(kind, payload, flags, status, rid), failed(message, hint), end(status),
+    serve(process, reply, failed, threads, start_thread), open_queue(concurrency),
+    take(timeout), give(rid, status, flags, body), and for programs that fork
+    stop_control(), read_once() and take_now().
 """
 import errno
 import os
