@@ -23,7 +23,7 @@ func (a *app) tell(e event.Event) {
 		// Which Python it is decides what can be imported; the hosts of other
 		// languages are all ours.
 		if strings.HasPrefix(e.Message, "python ") {
-			a.term.OK("Worker %d runs in %s", e.Worker, ui.Printable(e.Message))
+			a.term.OK("Worker %d runs in %s", e.Worker, ui.Printable(shortHost(e.Message)))
 		} else {
 			a.term.Debug("worker %d runs in %s", e.Worker, ui.Printable(e.Message))
 		}
@@ -57,6 +57,22 @@ func (a *app) tell(e event.Event) {
 	case event.Stopped:
 		a.term.OK("Service is stopped")
 	}
+}
+
+// shortHost says once what a Python's host says twice: where the interpreter lies
+// in its own prefix, its path begins with it.
+func shortHost(host string) string {
+	version, paths, ok := strings.Cut(host, " (")
+	at := strings.LastIndex(paths, ", prefix ")
+	if !ok || at < 0 {
+		return host
+	}
+	executable, prefix := paths[:at], strings.TrimSuffix(paths[at+len(", prefix "):], ")")
+	inside, ok := strings.CutPrefix(executable, strings.TrimRight(prefix, `/\`))
+	if !ok || len(inside) < 2 || !strings.ContainsRune(`/\`, rune(inside[0])) {
+		return host
+	}
+	return fmt.Sprintf("%s (%s in the prefix %s)", version, inside[1:], prefix)
 }
 
 // tellServed returns what shows the events of a service that runs in the
