@@ -476,12 +476,14 @@ func (t *testRun) usePython(cache string) error {
 	if err != nil {
 		return err
 	}
-	if !python.Own {
+	switch image := t.description.DataImage; {
+	case python.Own:
+	case image != "":
+		t.warnWith(fmt.Sprintf("the environment of data_image [%s] is not used by the process engine: the processor is run with the Python of this machine, %s (%s)",
+			image, python.Path, python.From), "run it in the image: --engine docker")
+	default:
 		t.warnWith(fmt.Sprintf("the processor has no ENV: it is run with the Python of this machine, %s (%s)", python.Path, python.From),
-			"`eascmd pysdk init` makes a project with an ENV that goes into its package")
-	}
-	if image := t.description.DataImage; image != "" && !python.Own {
-		t.warnWith("the environment of data_image ["+image+"] is not used by the process engine", "run it in the image: --engine docker")
+			"`eascmd pysdk init` makes a project with an ENV that goes into its package, and with --env-only one for this project")
 	}
 	sdk, err := hosts.Python(hosts.Options{CacheDir: cache})
 	if err != nil {
@@ -555,7 +557,11 @@ func (t *testRun) withoutPrivateRoot(reason error) {
 	t.term.Debug("the workspace is not at the absolute paths of EAS: %v", reason)
 	for _, p := range t.report.Problems {
 		if p.Code == workspacePath {
-			t.term.Warn("%s: %s", t.description.ProcessorEntry, ui.Printable(p.Text))
+			text := t.description.ProcessorEntry + ": " + p.Text
+			if t.plan.Language == "python" {
+				text = p.Text // it names file and line
+			}
+			t.term.Warn("%s", ui.Printable(text))
 			t.term.Hint("%s", ui.Printable(p.Hint))
 		}
 	}

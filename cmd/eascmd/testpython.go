@@ -11,7 +11,6 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/engine/docker"
-	"github.com/openeas/eascmd/pkg/pack"
 	"github.com/openeas/eascmd/pkg/pysdk/portable"
 	"github.com/openeas/eascmd/pkg/ui"
 )
@@ -93,9 +92,7 @@ func (a *app) portableTree(ctx context.Context, env string) (*portable.Tree, err
 			a.term.Hint("%s", ui.Printable(f.Hint))
 		}
 	}
-	// The files get other times, and compiled ones are only valid for theirs.
-	tree.Entries, _, err = pack.Bytecode(ctx, tree.Entries)
-	return tree, err
+	return tree, nil
 }
 
 // environment is where the processor's ENV is on this machine, and its path
