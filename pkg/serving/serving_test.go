@@ -1076,13 +1076,18 @@ func TestDrainAnswersWhatHasCome(t *testing.T) { onBoth(t, testDrainAnswersWhatH
 func testDrainAnswersWhatHasCome(t *testing.T, how setting) {
 	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Worker.Threads = 2 })
 	var waiting []<-chan answer
+	gate := filepath.Join(s.dir, "gate")
 	for range 8 { // more than there are slots
-		waiting = append(waiting, s.later("sleep 100"))
+		waiting = append(waiting, s.later("wait-file "+gate))
 	}
 	eventually(t, "all have come", func() bool { return s.metric("eascmd_inflight_requests")+s.metric("eascmd_queued_requests") == 8 })
 	s.stop()
+	s.waitType(event.Draining)
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range waiting {
-		if a := <-c; a.status != 200 || a.body != "slept" {
+		if a := <-c; a.status != 200 || a.body != "seen" {
 			t.Errorf("%+v", a)
 		}
 	}
@@ -1090,7 +1095,6 @@ func testDrainAnswersWhatHasCome(t *testing.T, how setting) {
 	if s.err != nil {
 		t.Error(s.err)
 	}
-	s.waitType(event.Draining)
 	s.waitType(event.Stopped)
 	if _, err := net.Dial("tcp", s.address); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("after the end: %v", err)
