@@ -1,4 +1,5 @@
 """What the tests need: a gateway that speaks frames, and programs to serve."""
+import atexit
 import http.client
 import os
 import re
@@ -18,6 +19,11 @@ HELLO, START, READY, FAILED, REQUEST, RESPONSE = 1, 2, 3, 4, 5, 6
 CANCEL, PING, PONG, DRAIN, DRAINED, FRAMES, PROPERTIES = 7, 8, 9, 10, 11, 12, 13
 MORE, EXCEPTION, OPTIONAL = 0x01, 0x02, 0x80
 HEADER = struct.Struct("<IBBHQ")
+
+# Programs find allspark compiled, and none leaves that in the sources.
+if "PYTHONPYCACHEPREFIX" not in os.environ:
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], True)
 LARGEST = 256 << 10
 
 
@@ -41,7 +47,7 @@ def http_status(status, flags):
 
 
 def environment(**more):
-    env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **more)
+    env = dict(os.environ, **more)
     for name in ("NAMESPACE", "POD_NAME", "WORKER_NAME", "SERVICE_CONFIG", "EAS_MODEL_DIR", "PYTHONPATH"):
         if name not in more:
             env.pop(name, None)
