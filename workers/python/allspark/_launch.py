@@ -219,8 +219,8 @@ def _strip(error, ours):
     """Take frames out of the traceback of an exception and of those that led to
     it."""
     seen = []
-    while error is not None and error not in seen:
-        seen.append(error)
+    while error is not None and id(error) not in seen:
+        seen.append(id(error))
         frames = []
         traceback = error.__traceback__
         while traceback is not None:
