@@ -39,6 +39,8 @@ func (b *builder) editTexts() error {
 			err = b.checkFinder(it)
 		case info && base == "direct_url.json":
 			err = b.editDirectURL(it)
+		case path.Dir(name) == "bin" && total(it.seen.hits) == 0:
+			err = b.editScript(it) // it may name a place of long ago
 		case total(it.seen.hits) == 0:
 		case strings.HasSuffix(base, ".pc"):
 			err = b.editPkgConfig(it)
@@ -79,6 +81,21 @@ func (b *builder) oldName(p string) (string, bool) {
 	return "", false
 }
 
+// interpreterOf returns the interpreter of the tree that a script's first line
+// names. In bin/ that may be one of a place that the environment was moved or
+// copied from; those in the system's directories are meant as they are.
+func (b *builder) interpreterOf(it *item, program string) (string, bool) {
+	if name, ok := b.oldName(program); ok {
+		return name, true
+	}
+	dir, base := path.Split(path.Clean(program))
+	dir = path.Clean(dir)
+	if path.Dir(it.Name) != "bin" || !path.IsAbs(dir) || path.Base(dir) != "bin" || !isPythonName(base) || slices.Contains(systemPrefixes, path.Dir(dir)) {
+		return "", false
+	}
+	return "bin/" + base, true
+}
+
 // firstLine splits the line that says which program runs a script: the
 // program, its argument, and the rest of the text.
 var firstLine = regexp.MustCompile(`^#! *([^ \t\r\n]+)([^\r\n]*)\r?\n`)
@@ -96,7 +113,7 @@ func (b *builder) editScript(it *item) error {
 		return err
 	}
 	if m := longLine.FindSubmatch(text); m != nil {
-		if name, ok := b.oldName(string(m[1])); ok {
+		if name, ok := b.interpreterOf(it, string(m[1])); ok {
 			return b.change(it, append([]byte(launcher(path.Dir(it.Name), b.interpreterName(name))), text[len(m[0]):]...))
 		}
 	}
@@ -104,7 +121,7 @@ func (b *builder) editScript(it *item) error {
 	if m == nil {
 		return nil
 	}
-	name, ok := b.oldName(string(m[1]))
+	name, ok := b.interpreterOf(it, string(m[1]))
 	if !ok {
 		return nil
 	}
