@@ -29,7 +29,7 @@ json.dump({"tag": sys.implementation.cache_tag, "code": out}, sys.stdout)
 
 // compile adds the bytecode of modules of the standard library that were
 // rewritten. Without it a process that may not write beside them would compile
-// them at every start.
+// them at every start. Python 3.6 does not know the form.
 func (b *builder) compile() error {
 	sources := map[string]string{}
 	for name, it := range b.items {
@@ -37,7 +37,7 @@ func (b *builder) compile() error {
 			sources[name] = string(it.data)
 		}
 	}
-	if len(sources) == 0 {
+	if len(sources) == 0 || b.python.Minor < 7 {
 		return nil
 	}
 	text, err := json.Marshal(sources)

@@ -40,12 +40,15 @@ func (b *builder) addPip() error {
 // addBundled unpacks one of the wheels that ensurepip installs in new
 // environments.
 func (b *builder) addBundled(name string) (bool, error) {
-	stdlib := filepath.Clean(b.python.Stdlib)
-	for _, dir := range []string{filepath.Join(stdlib, "ensurepip", "_bundled"), b.python.WheelDir, "/usr/share/python-wheels"} {
+	dirs := []string{filepath.Join(b.python.Stdlib, "ensurepip", "_bundled"), b.python.WheelDir}
+	if b.python.BasePrefix == "/usr" {
+		dirs = append(dirs, "/usr/share/python-wheels") // which need a Python as new as the distribution's
+	}
+	for _, dir := range dirs {
 		if dir == "" {
 			continue
 		}
-		wheels, err := filepath.Glob(filepath.Join(dir, name+"-*-py3-none-any.whl"))
+		wheels, err := filepath.Glob(filepath.Join(dir, name+"-*-none-any.whl"))
 		if err != nil || len(wheels) == 0 {
 			continue
 		}
