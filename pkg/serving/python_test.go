@@ -192,3 +192,35 @@ http.server.HTTPServer(("127.0.0.1", `+port+`), Handler).serve_forever()
 		t.Errorf("%q, %q", f.Text, fault.HintOf(f))
 	}
 }
+
+// A program that breaks off every request at first is asked less and less often,
+// and that is told once.
+func TestPythonServerThatDoesNotAnswer(t *testing.T) {
+	s := start(t, pythonProgram(t, plainServer+`
+class Mute(Handler):
+    asked = 0
+    def do_GET(self):
+        Mute.asked += 1
+        print("asked", Mute.asked, flush=True)
+        if Mute.asked < 7:
+            raise SystemError("no answer")
+        self.send_error(404)
+http.server.HTTPServer(("127.0.0.1", 0), Mute).serve_forever()
+`))
+	s.waitType(event.Ready)
+	var told, asked int
+	for _, e := range s.all() {
+		switch {
+		case e.Type == event.Warning && strings.Contains(e.Message, "does not answer GET /api/builtin/ping") && e.Hint != "":
+			told++
+		case e.Type == event.Log && strings.HasPrefix(e.Message, "asked "):
+			asked++
+		}
+	}
+	if told != 1 || asked != 7 {
+		t.Errorf("told %d times, asked %d times", told, asked)
+	}
+	if a := s.post("hello"); a.status != 200 || a.body != "hello" {
+		t.Errorf("%+v", a)
+	}
+}

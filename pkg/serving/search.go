@@ -29,6 +29,25 @@ type search struct {
 	avoid   netip.AddrPort // the gateway's own
 	taken   bool           // the usual port is another program's
 	every   time.Duration
+
+	// mute is told, once, of a socket that takes connections and does not answer
+	// HTTP.
+	mute func(netip.AddrPort)
+}
+
+// Between two questions to a socket that does not answer the time doubles, since
+// to many a program each is worth a traceback: from every up to longestPause.
+// After muteTries of them it is told.
+const (
+	longestPause = 5 * time.Second
+	muteTries    = 5
+)
+
+// attempts are those at one socket.
+type attempts struct {
+	asking bool
+	failed int
+	next   time.Time
 }
 
 // preferredPorts are where a program is expected to listen.
@@ -63,7 +82,8 @@ func (s *search) rank(at netip.AddrPort) int {
 func (s *search) run(ctx context.Context, found func(netip.AddrPort)) {
 	ticker := time.NewTicker(s.every)
 	defer ticker.Stop()
-	asking := make(map[netip.AddrPort]bool)
+	asked := make(map[netip.AddrPort]*attempts)
+	asking := 0
 	type result struct {
 		at netip.AddrPort
 		ok bool
@@ -79,7 +99,15 @@ func (s *search) run(ctx context.Context, found func(netip.AddrPort)) {
 			}
 			return
 		case r := <-results:
-			delete(asking, r.at)
+			a := asked[r.at]
+			a.asking = false
+			asking--
+			if !r.ok {
+				a.next = time.Now().Add(min(s.every<<min(a.failed, 10), longestPause))
+				if a.failed++; a.failed == muteTries && best < 0 {
+					s.mute(r.at)
+				}
+			}
 			if !r.ok || !better(r.at) {
 				continue
 			}
@@ -92,8 +120,14 @@ func (s *search) run(ctx context.Context, found func(netip.AddrPort)) {
 			}
 		case <-ticker.C:
 			for _, at := range s.candidates() {
-				if better(at) && !asking[at] {
-					asking[at] = true
+				a := asked[at]
+				if a == nil {
+					a = new(attempts)
+					asked[at] = a
+				}
+				if better(at) && !a.asking && !time.Now().Before(a.next) {
+					a.asking = true
+					asking++
 					go func() { results <- result{at, answersHTTP(ctx, at.String())} }()
 				}
 			}

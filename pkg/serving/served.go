@@ -30,6 +30,11 @@ func (w *worker) look() (end func()) {
 	found := make(chan *upstream, 1)
 	w.found = found
 	s := &search{process: w.process, ports: preferredPorts(w.env), avoid: w.address, taken: usualPortTaken(), every: w.times.looking}
+	s.mute = func(at netip.AddrPort) {
+		w.emit(event.Event{Type: event.Warning, Worker: w.id,
+			Message: "the program listens on " + at.String() + " and does not answer GET " + builtinPrefix + "ping there: it is not taken for the service yet",
+			Hint:    "any answer in HTTP will do, 404 too; a program that closes the connection without one is asked again and again"})
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
