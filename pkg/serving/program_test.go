@@ -68,8 +68,7 @@ func testProgram(mode string) {
 	})
 	var hung sync.RWMutex
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		hung.RLock()
-		hung.RUnlock()
+		waitFor(&hung)
 		if r.URL.Path == "/api/builtin/ping" {
 			return
 		}
@@ -110,6 +109,12 @@ func testProgram(mode string) {
 	})
 	server := &http.Server{Handler: mux}
 	server.Serve(l)
+}
+
+// waitFor waits until nobody writes what the lock guards.
+func waitFor(lock *sync.RWMutex) {
+	lock.RLock()
+	defer lock.RUnlock()
 }
 
 // streamProgram sends one event for every line that it is sent.

@@ -122,13 +122,11 @@ func (b *bench) measurePythonServed(ctx context.Context) (err error) {
 func (b *bench) startPython(ctx context.Context, s *pythonServers) error {
 	// Without an ENV of its own a processor runs in the active environment: the
 	// peers' own, so that the interpreter is the same file.
-	env := b.environment()
+	active := "PATH=" + filepath.Dir(b.interpreter.Path) + ":" + os.Getenv("PATH")
 	if b.venv != "" {
-		env = b.environment("VIRTUAL_ENV=" + b.venv)
-	} else {
-		env = b.environment("PATH=" + filepath.Dir(b.interpreter.Path) + ":" + os.Getenv("PATH"))
+		active = "VIRTUAL_ENV=" + b.venv
 	}
-	plan, err := b.planOf(ctx, b.path("testdata", "python", "app.json"), env)
+	plan, err := b.planOf(ctx, b.path("testdata", "python", "app.json"), b.environment(active))
 	if err != nil {
 		return err
 	}
