@@ -14,6 +14,7 @@ const (
 	barInterval   = 100 * time.Millisecond
 	plainDelay    = 3 * time.Second
 	plainInterval = 5 * time.Second
+	estimateDelay = time.Second // before a speed is named
 )
 
 // Progress shows how far a transfer is. Its methods may be called from
@@ -25,6 +26,8 @@ type Progress struct {
 
 	shown       time.Time // when the last bar or line was shown; zero before the first
 	done, total int64
+	began       time.Time // of the first Update, with the bytes done then
+	before      int64
 	ended       bool
 	drawn       int // columns that the bar takes on the screen now
 }
@@ -45,6 +48,9 @@ func (p *Progress) Update(done, total int64) {
 	}
 	p.done, p.total = done, total
 	now := time.Now()
+	if p.began.IsZero() {
+		p.began, p.before = now, done
+	}
 	delay, interval := plainDelay, plainInterval
 	if p.t.Live {
 		delay, interval = barDelay, barInterval
@@ -116,11 +122,13 @@ func (p *Progress) numbers(now time.Time) string {
 	} else {
 		b.WriteString(Bytes(p.done))
 	}
-	elapsed := now.Sub(p.start).Seconds()
-	if elapsed <= 0 || p.done <= 0 {
+	// Whatever took its time before the first byte says nothing of the rest, nor
+	// do the first few bytes.
+	elapsed := now.Sub(p.began)
+	if elapsed < estimateDelay || p.done <= p.before {
 		return b.String()
 	}
-	rate := float64(p.done) / elapsed
+	rate := float64(p.done-p.before) / elapsed.Seconds()
 	fmt.Fprintf(&b, ", %s/s", Bytes(int64(rate)))
 	if left := p.total - p.done; left > 0 && rate >= 1 {
 		eta := time.Duration(float64(left) / rate * float64(time.Second)).Round(time.Second)

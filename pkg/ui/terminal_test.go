@@ -125,6 +125,7 @@ func TestBar(t *testing.T) {
 		term.Live = true
 		p := term.Progress("model")
 		other := term.Progress("other")
+		p.Update(0, 2<<20)
 		time.Sleep(time.Second)
 		p.Update(1<<20, 2<<20)
 		p.Update(1<<20, 2<<20) // too soon for another
@@ -151,11 +152,30 @@ func TestProgressOfUnknownLength(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		term, _, stderr := buffers(t)
 		p := term.Progress("model")
+		p.Update(0, -1)
 		time.Sleep(4 * time.Second)
 		p.Update(4096, -1)
 		p.Done()
 		if got, want := stderr.String(), "model: 4.00 KiB, 1.00 KiB/s\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// Nothing is estimated from what came in the first second, however late that
+// was, nor from what was there before.
+func TestNoEarlyEstimate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		term, _, stderr := buffers(t)
+		p := term.Progress("copying Python")
+		time.Sleep(4 * time.Second)
+		p.Update(10<<20, 100<<20)
+		time.Sleep(5 * time.Second)
+		p.Update(60<<20, 100<<20)
+		p.Done()
+		want := "copying Python: 10%, 10.0 MiB of 100 MiB\ncopying Python: 60%, 60.0 MiB of 100 MiB, 10.0 MiB/s, 4s left\n"
+		if diff := cmp.Diff(want, stderr.String()); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 }
