@@ -88,7 +88,7 @@ func TestPysdkPackExplain(t *testing.T) {
 	}
 	want := []leftOutRow{
 		{".git (default)", 1, []string{".git/"}},
-		{"*.log (demo/.easignore)", 1, []string{"big.log"}},
+		{"*.log (.easignore:1)", 1, []string{"big.log"}},
 		{"/.easignore (default)", 1, []string{".easignore"}},
 	}
 	slices.SortFunc(result.LeftOut, func(a, b leftOutRow) int { return strings.Compare(b.Names[0], a.Names[0]) })
@@ -100,7 +100,7 @@ func TestPysdkPackExplain(t *testing.T) {
 		t.Errorf("%+v", result)
 	}
 	got = runMain(t, "", "pysdk", "pack", "demo", "--explain", "--force")
-	for _, want := range []string{"Package", "DIRECTORY", "LEFT OUT", "*.log (demo/.easignore)"} {
+	for _, want := range []string{"Package", "DIRECTORY", "LEFT OUT", "*.log (.easignore:1)"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("no %q in %s", want, got.stdout)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -63,32 +64,35 @@ type rule struct {
 // DefaultIgnore leaves out what no package needs.
 func DefaultIgnore() *Ignore {
 	ig := &Ignore{}
-	if err := ig.Add(strings.NewReader(usual), "default"); err != nil {
-		panic(err) // the list above is wrong
+	for pattern := range strings.Lines(usual) {
+		if err := ig.AddPattern(strings.TrimSuffix(pattern, "\n"), "default"); err != nil {
+			panic(err) // the list above is wrong
+		}
 	}
 	return ig
 }
 
-// Add adds the rules in r, which come after those that are there. source is
-// what is said of where a rule is from.
-func (ig *Ignore) Add(r io.Reader, source string) error {
+// Add adds the rules in r, which come after those that are there. name is the
+// file's: reasons have its last element and the line.
+func (ig *Ignore) Add(r io.Reader, name string) error {
 	s := bufio.NewScanner(r)
 	for line := 1; s.Scan(); line++ {
 		text := s.Text()
 		if line == 1 {
 			text = strings.TrimPrefix(text, "\ufeff")
 		}
-		if err := ig.AddPattern(text, source); err != nil {
-			return fault.New(fault.Description, "%s:%d: %w", source, line, err)
+		if err := ig.AddPattern(text, fmt.Sprintf("%s:%d", filepath.Base(name), line)); err != nil {
+			return fault.New(fault.Description, "%s:%d: %w", name, line, err)
 		}
 	}
 	if err := s.Err(); err != nil {
-		return fault.New(fault.Description, "%s: %w", source, err)
+		return fault.New(fault.Description, "%s: %w", name, err)
 	}
 	return nil
 }
 
-// AddPattern adds one rule. A comment and an empty line are none.
+// AddPattern adds one rule. A comment and an empty line are none. source is what
+// is said of where it is from.
 func (ig *Ignore) AddPattern(text, source string) error {
 	text = trimSpaces(strings.TrimSuffix(text, "\r"))
 	if text == "" || text[0] == '#' {

@@ -133,7 +133,7 @@ func TestWalk(t *testing.T) {
 	want := []string{
 		"abs -> model/x.bin", "app.py", "data/small.csv", "dead -> nowhere", "model/", "model/x.bin", "rel -> model/x.bin",
 		"sub/", "sub/deep/", "sub/deep/absdir -> ../../model", "sub/deep/data.txt", "sub/up -> ../app.py", "venv/keep/", "venv/keep/this",
-		"- .easignore: /.easignore (default)", "- .git/: .git (default)", "- data/: /data (.easignore)", "- notes.log: *.log (.easignore)",
+		"- .easignore: /.easignore (default)", "- .git/: .git (default)", "- data/: /data (.easignore:2)", "- notes.log: *.log (.easignore:1)",
 		"- s: it is a socket", "- sub/.DS_Store: .DS_Store (default)", "- sub/__pycache__/: __pycache__ (default)",
 		"- venv/: venv (default)", "- x.pyc: *.pyc (default)",
 	}
