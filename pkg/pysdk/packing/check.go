@@ -79,8 +79,6 @@ func removeAll(dir string) {
 type checkLine struct {
 	Python, Prefix, Executable string
 
-	Syntax string
-
 	Module, Name string
 	Line         int
 	Optional     bool
@@ -92,7 +90,6 @@ type checkLine struct {
 // checkReport is what checkProgram found.
 type checkReport struct {
 	python, prefix string
-	syntax         *checkLine
 	failed         []checkLine
 	during         *checkLine // the import that was being tried when it ended
 	ended          error      // it did not end as it should
@@ -126,7 +123,7 @@ func (m *maker) runCheck(ctx context.Context, place, unpacked string) (*checkRep
 		return nil, ctx.Err()
 	}
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited && !errors.Is(err, exec.ErrWaitDelay) {
-		return nil, notRun(interpreter, err)
+		return nil, m.notRun(err)
 	}
 	r := &checkReport{ended: err, stderr: strings.TrimSpace(stderr.String())}
 	if errors.Is(err, exec.ErrWaitDelay) {
@@ -140,7 +137,7 @@ func (m *maker) runCheck(ctx context.Context, place, unpacked string) (*checkRep
 }
 
 // notRun explains an interpreter that could not be started.
-func notRun(interpreter string, err error) error {
+func (m *maker) notRun(err error) error {
 	text := "the package's interpreter cannot be started: %w"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -148,7 +145,7 @@ func notRun(interpreter string, err error) error {
 			WithHint("make the environment anew with `eascmd pysdk init`")
 	case errors.Is(err, fs.ErrPermission):
 		return fault.New(fault.Missing, text, plain(err)).
-			WithHint("if the disk of %s does not let programs run (noexec), write the package elsewhere with -o, or leave the check out with --no-check", filepath.Dir(filepath.Dir(interpreter)))
+			WithHint("if %s does not let programs run, write the package elsewhere with -o, or leave the check out with --no-check", filepath.Dir(m.file))
 	case errors.Is(err, syscall.ENOEXEC):
 		return fault.New(fault.Processor, text, plain(err)).
 			WithHint("the interpreter is for another CPU; make the environment anew on a machine like the one it is to run on")
@@ -174,8 +171,6 @@ func (r *checkReport) read(data []byte) error {
 		switch {
 		case l.Python != "":
 			r.python, r.prefix = l.Python, l.Prefix
-		case l.Syntax != "":
-			r.syntax = &l
 		case l.Begin:
 			r.during = &l
 		case l.Error != "":
@@ -193,9 +188,6 @@ func (m *maker) judge(r *checkReport, unpacked string) error {
 	if want, err := filepath.EvalSymlinks(filepath.Join(unpacked, pack.EnvDir)); err == nil && !samePath(r.prefix, want) {
 		return fault.New(fault.Processor, "the package's interpreter takes %s for its environment, and not its own", r.prefix).
 			WithHint("make the environment anew with `eascmd pysdk init`")
-	}
-	if r.syntax != nil {
-		return fault.New(fault.Processor, "%s:%d: SyntaxError: %s", filepath.Join(m.Dir, m.entry), r.syntax.Line, r.syntax.Syntax)
 	}
 	if r.during != nil {
 		return fault.New(fault.Processor, "the package's interpreter ended at %s: %s", m.importOf(*r.during), r.lastWords()).

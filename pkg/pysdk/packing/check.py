@@ -86,14 +86,8 @@ def main():
         sys.path[0] = os.path.dirname(os.path.abspath(program))
         with open(program, "rb") as f:
             source = f.read()
-        try:
-            tree = compile(source, program, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-            compile(source, program, "exec", dont_inherit=True)
-        except SyntaxError as error:
-            say(syntax=error.msg, line=error.lineno or 0)
-            return
         imports = Imports()
-        imports.visit(tree)
+        imports.visit(compile(source, program, "exec", ast.PyCF_ONLY_AST, dont_inherit=True))
         wanted = imports.found
     # The SDK comes last: where the program names it, that was tried before.
     tried = set()

@@ -203,6 +203,9 @@ func (m *maker) make(ctx context.Context) (*Package, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.precheck(ctx); err != nil {
+		return nil, err
+	}
 	m.Step("Creating package: " + m.file)
 	p, temp, err := m.write(ctx, c)
 	if err != nil {
