@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -211,11 +212,16 @@ func (m *maker) judge(r *checkReport, unpacked string) error {
 	for _, l := range failed {
 		fmt.Fprintf(&text, "\n  %s: %s", m.importOf(l), l.Error)
 	}
+	interpreter := filepath.Join(m.Dir, pack.EnvDir, "bin", "python")
 	err := fault.New(fault.Processor, "imports fail in the unpacked package:%s", text.String())
-	if missing := failed[0].Missing; missing != "" {
-		return err.WithHint("install it with `%s -m pip install ...`", filepath.Join(m.Dir, pack.EnvDir, "bin", "python"))
+	switch {
+	case slices.ContainsFunc(failed, func(l checkLine) bool { return l.Missing == "allspark" }):
+		// What has this name in the index is another project.
+		return err.WithHint("install allspark with `%s -m pip install \"$(eascmd pysdk wheel -o /tmp)\"`", interpreter)
+	case failed[0].Missing != "":
+		return err.WithHint("install it with `%s -m pip install ...`", interpreter)
 	}
-	return err.WithHint("see whether `%s -c 'import %s'` works; --no-check packs it all the same", filepath.Join(m.Dir, pack.EnvDir, "bin", "python"), failed[0].Module)
+	return err.WithHint("see whether `%s -c 'import %s'` works; --no-check packs it all the same", interpreter, failed[0].Module)
 }
 
 // importOf names an import and where it stands.

@@ -250,6 +250,7 @@ func TestCheckFails(t *testing.T) {
 		{"raises", "import helper\n", "app.py:1: import helper: ValueError: wrong", ""},
 		{"exits", "import leaves\n", "app.py:1: import leaves: SystemExit: 3", ""},
 		{"crashes", "import crash\n", "app.py:1: import crash: signal: segmentation fault", "--no-check"},
+		{"no SDK", "import not_there\nimport allspark\n", "app.py:2: import allspark: ModuleNotFoundError", "/demo/ENV/bin/python -m pip install \"$(eascmd pysdk wheel -o /tmp)\"`"},
 		{"in a class", "import json\nclass A:\n    import helper_that_is_not_there as x\n", "app.py:3: import helper_that_is_not_there", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
