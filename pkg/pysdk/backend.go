@@ -116,7 +116,7 @@ func choose(ctx context.Context, opts *Options) (plan, error) {
 	case UV:
 		if p.program = uv; uv == "" {
 			return plan{}, fault.New(fault.Missing, "there is no uv on PATH").
-				WithHint("install it with `python3 -m pip install uv`, or use another back end: --backend copy")
+				WithHint("install it with `pipx install uv`, or use another back end: --backend copy")
 		}
 	case Copy, Venv:
 		if p.interpreter == nil {
