@@ -279,6 +279,8 @@ func TestRefused(t *testing.T) {
 		{"no requirements", Options{Dir: none, Requirements: none}, fault.Usage, "no such file"},
 		{"requirements a directory", Options{Dir: none, Requirements: full}, fault.Usage, "is a directory"},
 		{"no package", Options{Dir: none, SDK: fileSource(none)}, fault.Usage, "no such file"},
+		{"no CA bundle", Options{Dir: none, CABundle: none}, fault.Description, "no such file"},
+		{"no certificate", Options{Dir: none, CABundle: filepath.Join(full, EnvName, "mine")}, fault.Description, "holds no certificate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := listing(t, full)
@@ -300,10 +302,11 @@ func TestMissingPrograms(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("CONDA_EXE", "")
 	t.Setenv("MAMBA_EXE", "")
-	for _, backend := range []Backend{Conda, UV} {
+	// pip of a distribution's Python refuses to install a program.
+	for backend, hint := range map[Backend]string{Conda: "install Miniforge", UV: "`pipx install uv`"} {
 		_, err := Create(t.Context(), Options{Dir: t.TempDir(), Backend: backend, Version: "3.11"})
-		if fault.KindOf(err) != fault.Missing || !strings.Contains(err.Error(), string(backend)) || fault.HintOf(err) == "" {
-			t.Errorf("%s: %v", backend, err)
+		if fault.KindOf(err) != fault.Missing || !strings.Contains(err.Error(), string(backend)) || !strings.Contains(fault.HintOf(err), hint) {
+			t.Errorf("%s: %v\nhint: %s", backend, err, fault.HintOf(err))
 		}
 	}
 }

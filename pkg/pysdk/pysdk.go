@@ -131,6 +131,9 @@ func (o *Options) check() error {
 		if err != nil {
 			return fault.New(fault.Failed, "CA bundle: %w", err)
 		}
+		if _, err := readBundle(path); err != nil {
+			return err
+		}
 		o.CABundle = path
 	}
 	if env := filepath.Join(o.Dir, EnvName); exists(env) {

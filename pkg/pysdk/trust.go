@@ -30,13 +30,9 @@ func (b *builder) trust() (string, error) {
 	if exists(path) {
 		return path, nil // of a program before this one
 	}
-	bundle, err := os.ReadFile(b.CABundle)
+	bundle, err := readBundle(b.CABundle)
 	if err != nil {
-		return "", fault.New(fault.Description, "read the CA bundle: %w", err)
-	}
-	if !x509.NewCertPool().AppendCertsFromPEM(bundle) {
-		return "", fault.New(fault.Description, "the CA bundle %s holds no certificate", b.CABundle).
-			WithHint("name a file in PEM form, with -----BEGIN CERTIFICATE----- in it")
+		return "", err
 	}
 	var all bytes.Buffer
 	for _, name := range append([]string{os.Getenv("PIP_CERT"), os.Getenv("SSL_CERT_FILE")}, systemBundles...) {
@@ -48,4 +44,17 @@ func (b *builder) trust() (string, error) {
 	}
 	all.Write(bundle)
 	return path, os.WriteFile(path, all.Bytes(), 0o600)
+}
+
+// readBundle reads a file with certificates.
+func readBundle(name string) ([]byte, error) {
+	bundle, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fault.New(fault.Description, "read the CA bundle: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(bundle) {
+		return nil, fault.New(fault.Description, "the CA bundle %s holds no certificate", name).
+			WithHint("name a file in PEM form, with -----BEGIN CERTIFICATE----- in it")
+	}
+	return bundle, nil
 }
