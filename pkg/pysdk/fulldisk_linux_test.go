@@ -14,10 +14,10 @@ import (
 )
 
 // smallDisk mounts a file system of some MiB, or skips.
-func smallDisk(t *testing.T, options string) string {
+func smallDisk(t *testing.T, flags uintptr, options string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
 		t.Skipf("missing: the right to mount a file system (%v)", err)
 	}
 	t.Cleanup(func() {
@@ -41,7 +41,7 @@ func TestFullDisk(t *testing.T) {
 		{"no room for files", Copy, "nr_inodes=200"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := filepath.Join(smallDisk(t, test.options), "project")
+			dir := filepath.Join(smallDisk(t, 0, test.options), "project")
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -58,5 +58,18 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("-before +after:\n%s", diff)
 			}
 		})
+	}
+}
+
+// On a disk on which programs may not run that is said before anything is made.
+func TestNoExecDisk(t *testing.T) {
+	dir := smallDisk(t, syscall.MS_NOEXEC, "")
+	step := func(text string) { t.Errorf("step %q", text) }
+	_, err := Create(t.Context(), Options{Dir: dir, Version: interpreter(t, "").Version, Step: step})
+	if fault.KindOf(err) != fault.Missing || !strings.Contains(err.Error(), "does not let programs run (noexec)") {
+		t.Errorf("got %v", err)
+	}
+	if left := listing(t, dir); len(left) != 1 {
+		t.Errorf("left: %v", left)
 	}
 }

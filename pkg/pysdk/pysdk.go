@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/openeas/eascmd/internal/diskspace"
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/pysdk/python"
 )
@@ -90,6 +91,10 @@ func Create(ctx context.Context, opts Options) (_ *Environment, err error) {
 		return nil, err
 	}
 	defer s.Close()
+	if place := filepath.Dir(s.final); diskspace.NoExec(place) {
+		return nil, fault.New(fault.Missing, "an environment cannot be made in %s: the disk does not let programs run (noexec)", place).
+			WithHint("make the project on another disk, or mount this one with exec")
+	}
 	b := &builder{Options: opts, plan: plan, stage: s}
 	env, err := b.build(ctx)
 	if ctx.Err() != nil {
