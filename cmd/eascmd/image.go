@@ -198,7 +198,7 @@ func (o *imageBuildOptions) fromDescription() (path string, err error) {
 		return path, nil
 	}
 	return "", fault.New(fault.Description, "%s: there is no ENV in the directory of processor_path [%s], and none beside the description", path, d.ProcessorPath).
-		WithHint("name the environment with --env DIR; `eascmd pysdk init` makes a project with one")
+		WithHint("name the environment with --env DIR; `eascmd pysdk init` makes a project with one, and with --env-only one for this project")
 }
 
 func isDir(path string) bool {

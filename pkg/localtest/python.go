@@ -65,7 +65,7 @@ func FindPython(dir string, inImage bool) (Python, error) {
 		}
 	}
 	return Python{}, fault.New(fault.Missing, "there is no Python to run the processor with: it has no ENV, and python3 is not on PATH").
-		WithHint("`eascmd pysdk init` makes a project with an ENV of its own")
+		WithHint("`eascmd pysdk init` makes a project with an ENV of its own, and with --env-only one for this project")
 }
 
 // interpreterIn returns the interpreter of an environment.

@@ -62,7 +62,7 @@ func (m *maker) collect(ctx context.Context) (*content, error) {
 	}
 	if !m.env && !m.image {
 		m.Warn(fmt.Sprintf("there is no %s in %s: the package has no Python", pack.EnvDir, m.Dir),
-			"`eascmd pysdk init` makes one; without one the service needs a data_image")
+			fmt.Sprintf("`eascmd pysdk init %s --env-only` makes one; without one the service needs a data_image", m.Dir))
 	}
 	return c, nil
 }

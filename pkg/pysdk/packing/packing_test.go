@@ -271,12 +271,13 @@ func TestCheckFails(t *testing.T) {
 func TestWithoutEnvironment(t *testing.T) {
 	dir := project(t, "", map[string]string{"app.py": "import not_there\n", "notes.log": "", ".easignore": "*.log\n", "demo.tar.gz": "old", ".demo.tar.gz.XYZ": "older"})
 	var said warnings
-	p, err := Make(t.Context(), Options{Dir: dir, Warn: said.add})
+	var hint string
+	p, err := Make(t.Context(), Options{Dir: dir, Warn: func(text, h string) { said.add(text, h); hint = h }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "has no Python") {
-		t.Errorf("said %q", said)
+	if len(said) != 1 || !strings.Contains(said[0], "has no Python") || !strings.Contains(hint, "`eascmd pysdk init "+dir+" --env-only`") {
+		t.Errorf("said %q, hint %q", said, hint)
 	}
 	var names []string
 	for _, l := range p.LeftOut {
