@@ -271,6 +271,8 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		{"environment there", Options{Dir: full}, fault.Usage, "there is an environment already"},
+		{"no directory", Options{}, fault.Usage, "the name of the directory is empty"},
+		{"not UTF-8", Options{Dir: none + "\xe9"}, fault.Usage, "is not UTF-8"},
 		{"no version", Options{Dir: none, Version: "three"}, fault.Usage, `"three" is no version of Python 3`},
 		{"Python 2", Options{Dir: none, Version: "2.7"}, fault.Usage, `"2.7" is no version of Python 3`},
 		{"unknown version", Options{Dir: none, Version: "3.99", Backend: Copy}, fault.Missing, "there is no Python 3.99 on this machine"},

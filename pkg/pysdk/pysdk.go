@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"unicode/utf8"
 
 	"github.com/openeas/eascmd/internal/diskspace"
 	"github.com/openeas/eascmd/internal/fault"
@@ -108,6 +109,9 @@ func Create(ctx context.Context, opts Options) (_ *Environment, err error) {
 
 // check refuses what can be refused before anything is looked for.
 func (o *Options) check() error {
+	if err := checkDir(o.Dir); err != nil {
+		return err
+	}
 	if err := python.CheckVersion(o.Version); err != nil {
 		return err
 	}
@@ -123,6 +127,9 @@ func (o *Options) check() error {
 			return fault.New(fault.Usage, "requirements: %w", err)
 		} else if info.IsDir() {
 			return fault.New(fault.Usage, "requirements: %s is a directory", o.Requirements)
+		} else if !info.Mode().IsRegular() {
+			return fault.New(fault.Usage, "requirements: %s is a pipe or a device, which can be read only once", o.Requirements).
+				WithHint("write the requirements into a file")
 		}
 		o.Requirements = path
 	}
@@ -144,6 +151,23 @@ func (o *Options) check() error {
 	if env := filepath.Join(o.Dir, EnvName); exists(env) {
 		return fault.New(fault.Usage, "there is an environment already: %s", env).
 			WithHint("remove it first, or install into it: `%s -m pip install ...`", Executable(env))
+	}
+	return nil
+}
+
+// checkDir refuses a directory whose path cannot be an environment's.
+func checkDir(dir string) error {
+	if dir == "" {
+		return fault.New(fault.Usage, "the name of the directory is empty")
+	}
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return fault.New(fault.Failed, "%w", err)
+	}
+	if !utf8.ValidString(path) {
+		// What an interpreter says of its paths would not be comparable.
+		return fault.New(fault.Usage, "the path %q is not UTF-8", path).
+			WithHint("choose another name for the directory, or move what it lies in")
 	}
 	return nil
 }

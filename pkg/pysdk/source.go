@@ -2,6 +2,7 @@ package pysdk
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -62,7 +63,11 @@ func (f fileSource) needs() string  { return "" }
 func (f fileSource) needsPip() bool { return true }
 
 func (f fileSource) check() error {
-	if _, err := os.Stat(string(f)); err != nil {
+	info, err := os.Stat(string(f))
+	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is a pipe or a device", string(f))
+	}
+	if err != nil {
 		return fault.New(fault.Usage, "the package allspark: %w", err).
 			WithHint("--sdk takes bundled, a wheel, a source directory, or an http or https address")
 	}

@@ -105,7 +105,7 @@ func Make(d *service.Description, w Workspace, command []string, o Overrides) (*
 	p.Worker.Env = environment(d, p, o.Env)
 	if d.ProcessorType == "python" {
 		p.Worker.HTTP = true
-		p.Worker.Unset = []string{"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"}
+		p.Worker.Unset = []string{"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONPLATLIBDIR", "PYTHONINSPECT"}
 	}
 	return p, nil
 }

@@ -98,6 +98,11 @@ func (m *maker) ignore() (*pack.Ignore, error) {
 		}
 	}
 	name := filepath.Join(m.Dir, pack.IgnoreFile)
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		// Nobody may ever write into a FIFO, and /dev/zero does not end.
+		return nil, fault.New(fault.Description, "%s is no file", name).
+			WithHint("it lists patterns of what is left out of the package, a line each")
+	}
 	f, err := os.Open(name)
 	switch {
 	case err == nil:

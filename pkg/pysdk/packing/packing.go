@@ -194,6 +194,10 @@ func (m *maker) free() error {
 	case !m.Replace:
 		return fault.New(fault.Usage, "%s exists already", m.file).
 			WithHint("replace it with --force, or name another place with -o")
+	case !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0:
+		// The package would be moved over it: /dev/null would be a file.
+		return fault.New(fault.Usage, "the package cannot be written to %s: it is no file", m.file).
+			WithHint("name another place with -o")
 	}
 	return nil
 }

@@ -149,6 +149,10 @@ def _compile(entry):
         import marshal
 
         return marshal.loads(source[16 if sys.version_info >= (3, 7) else 12:])
+    nul = source.find(b"\0")
+    if nul >= 0:  # Python up to 3.11 does not say where it is
+        line = source.count(b"\n", 0, nul) + 1
+        raise SyntaxError("there is a NUL byte in the program", (entry, line, None, None))
     return compile(source, entry, "exec", dont_inherit=True)
 
 

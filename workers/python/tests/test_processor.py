@@ -224,6 +224,10 @@ class Failures(unittest.TestCase):
         self.assertTrue(message.startswith("app.py:3: SyntaxError: "), message)
         self.assertIn("app.py\", line 3", output)
 
+    def test_nul_byte(self):
+        message, _ = self.fails("x = 1\ny = '\0'\n")
+        self.assertTrue(message.startswith("app.py:2: SyntaxError: "), message)
+
     def test_long_message(self):
         message, _ = self.fails("raise ValueError('l' * 1000000)\n")
         self.assertTrue(message.startswith("app.py:1: ValueError: lll"), message[:100])
