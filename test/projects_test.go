@@ -13,16 +13,28 @@ import (
 // What we hand out as examples must be beyond reproach: no fault, no warning,
 // and the schema that editors are to use.
 func TestDescriptionsWeHandOut(t *testing.T) {
-	descriptions, err := filepath.Glob("../examples/*/service.json")
-	if err != nil || len(descriptions) == 0 {
-		t.Fatalf("no examples found (%v)", err)
+	var descriptions []string
+	add := func(dir string) {
+		found := 0
+		for _, name := range []string{"service.json", "app.json"} {
+			files, err := filepath.Glob(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found += len(files)
+			descriptions = append(descriptions, files...)
+		}
+		if found == 0 {
+			t.Errorf("no descriptions in %s", dir)
+		}
 	}
+	add("../examples/*")
 	for _, tpl := range templates.List() {
 		dir := filepath.Join(t.TempDir(), "scorer")
 		if _, err := tpl.Write(dir, templates.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		descriptions = append(descriptions, filepath.Join(dir, "service.json"))
+		add(dir)
 	}
 	for _, path := range descriptions {
 		data, err := os.ReadFile(path)

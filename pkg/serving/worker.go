@@ -50,6 +50,11 @@ func (w *worker) run(greeted <-chan hello) life {
 	var reading chan error
 	stop, ending := w.stop, w.process.ending
 	defer w.look()()
+	greet := func(h hello) {
+		w.introduced(w.id, w.process.pid, h.host)
+		reading = make(chan error, 1)
+		w.open(h, loaded, reading)
+	}
 	for {
 		select {
 		case u := <-w.found:
@@ -61,9 +66,7 @@ func (w *worker) run(greeted <-chan hello) life {
 				w.d.leaveUpstream(w.up)
 			}
 		case h := <-greeted:
-			w.introduced(w.id, w.process.pid, h.host)
-			reading = make(chan error, 1)
-			w.open(h, loaded, reading)
+			greet(h)
 		case err := <-loaded:
 			loaded = nil
 			if err == errLoadEnded && w.mute() {
@@ -116,7 +119,20 @@ func (w *worker) run(greeted <-chan hello) life {
 			stop = nil
 			w.askToEnd()
 		case <-w.process.dead:
+			select {
+			case h := <-greeted: // it came and went within one look
+				greet(h)
+			default:
+			}
 			result.why, result.abnormal = w.bury(), w.process.abnormal()
+			// All that it has said was read by now, and says more than its end.
+			select {
+			case err := <-loaded:
+				if f, ok := errors.AsType[*loadFailure](err); ok && result.ready.IsZero() {
+					return w.tellFailed(result, f)
+				}
+			default:
+			}
 			if result.ready.IsZero() {
 				result.failed, result.hint = w.process.gaveUp(), w.portHint()
 			}
@@ -251,11 +267,16 @@ func (w *worker) loadFailed(result life, f *loadFailure) life {
 		result.why = w.bury()
 		return result
 	}
+	result.why = w.bury()
+	return w.tellFailed(result, f)
+}
+
+// tellFailed adds to what is known of the end of a worker why it could not load.
+func (w *worker) tellFailed(result life, f *loadFailure) life {
 	text := "the processor could not be loaded"
 	if f.message != "" {
 		text += ": " + f.message
 	}
-	result.why = w.bury()
 	if !w.everReady(w.id) {
 		result.fatal = &fault.Error{Kind: fault.Processor, Text: text, Hint: f.hint}
 		return result
