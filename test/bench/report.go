@@ -268,7 +268,16 @@ func (f *figures) versions(part string) map[string]string {
 // figures of a part.
 func (f *figures) markdown(part string) string {
 	var b strings.Builder
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line := func(cells []string) {
+		for i, cell := range cells {
+			if i > 0 {
+				b.WriteString(" ")
+			}
+			// A pipe of a command's is none between cells.
+			fmt.Fprintf(&b, "| %s", strings.ReplaceAll(cell, "|", `\|`))
+		}
+		b.WriteString(" |\n")
+	}
 	line(header)
 	b.WriteString(strings.Repeat("|---", len(header)) + "|\n")
 	for _, r := range f.rows(part) {
