@@ -308,6 +308,20 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// Every line of a table has as many cells as its head, whatever the peers are
+// called.
+func TestMarkdownPipes(t *testing.T) {
+	text := measured().markdown(partPack)
+	if !strings.Contains(text, `tar \| `) {
+		t.Fatalf("no peer with a pipe in its name:\n%s", text)
+	}
+	for line := range strings.Lines(text) {
+		if cells := strings.Count(line, "|") - strings.Count(line, `\|`) - 1; strings.HasPrefix(line, "|") && cells != len(header) {
+			t.Errorf("%d cells: %s", cells, line)
+		}
+	}
+}
+
 func TestReplaceFigures(t *testing.T) {
 	other := figuresBegin(partPack) + "of packing\n" + figuresEnd
 	begin := figuresBegin(partPython)
