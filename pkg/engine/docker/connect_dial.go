@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -132,22 +133,35 @@ type sshConn struct {
 	net.Conn
 	line *line
 	hint string
+
+	reading sync.Mutex // one reader at a time, so that the first failure is the one that says why
+	lost    error      // how reading ended; under reading
 }
 
+// Read says why the program has ended. The first read to fail is told that, and
+// waits for the program to do so; one beside it would only find its pipe closed.
 func (c *sshConn) Read(p []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.lost != nil {
+		return 0, c.lost
+	}
 	n, err := c.Conn.Read(p)
-	return n, c.ended(err)
+	if err != nil {
+		c.lost = c.ended(err)
+	}
+	return n, c.lost
 }
 
 // Write fails when the program has ended, without saying why; reading does.
 func (c *sshConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if err != nil {
-		if _, why := c.Conn.Read(make([]byte, 1)); why != nil {
+		if _, why := c.Read(make([]byte, 1)); why != nil {
 			err = why
 		}
 	}
-	return n, c.ended(err)
+	return n, err
 }
 
 // CloseWrite passes on that no more is sent, which streams need.
