@@ -15,7 +15,7 @@ import (
 // refused says what the server answered instead of the file, and whether to
 // try again.
 func (f *fetch) refused(resp *http.Response) error {
-	text := "the server answered " + strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode))
+	text := "the server answered " + statusText(resp.StatusCode)
 	if why := reason(resp); why != "" {
 		text += ": " + why
 	}
@@ -35,6 +35,10 @@ func (f *fetch) refused(resp *http.Response) error {
 		return &retryError{err: err.WithHint("try again later"), after: retryAfter(resp.Header)}
 	}
 	return err
+}
+
+func statusText(code int) string {
+	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
 }
 
 // reason returns what an object store says in its XML, or nothing. Its other
