@@ -32,13 +32,15 @@ type app struct {
 
 	fromVariable map[string]string // flags that a variable set, and its name
 
-	settings *config.Settings // see config
-	running  bool             // the command's own code has begun; see exit
+	settings   *config.Settings // see config
+	openTarget targetOpener     // see target
+	running    bool             // the command's own code has begun; see exit
 }
 
 // Groups of commands in the help.
 const (
 	groupDevelop  = "develop"
+	groupDeploy   = "deploy"
 	groupSettings = "settings"
 )
 
@@ -77,6 +79,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 		term:         ui.New(stdin, stdout, stderr, os.LookupEnv),
 		output:       ui.Table,
 		fromVariable: map[string]string{},
+		openTarget:   openEAS,
 	}
 }
 
@@ -120,6 +123,7 @@ With -o json a failure is an object on the last line of standard error:
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupDevelop, Title: "Write and run a processor:"},
+		&cobra.Group{ID: groupDeploy, Title: "Deploy and look after services:"},
 		&cobra.Group{ID: groupSettings, Title: "Settings and help:"},
 	)
 	a.addGlobalFlags(root)
