@@ -112,7 +112,7 @@ func (a *app) givenSettings() map[string]string {
 // completeSettings checks what was given and asks for what is missing.
 func (a *app) completeSettings(ctx context.Context, given map[string]string) error {
 	if endpoint, ok := given[config.Endpoint]; ok {
-		host, err := config.ParseEndpoint(endpoint)
+		host, err := config.Normalise(config.Endpoint, endpoint)
 		if err != nil {
 			return fault.New(fault.Usage, "%w", err)
 		}

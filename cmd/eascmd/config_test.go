@@ -43,6 +43,12 @@ func TestStoreAndShow(t *testing.T) {
 		{Name: "sts_token"},
 		{Name: "endpoint", Value: "pai-eas.cn-hangzhou.aliyuncs.com", Source: "EASCMD_ENDPOINT"},
 		{Name: "region", Value: "cn-hangzhou", Source: "derived from the endpoint"},
+		{Name: "role_arn"},
+		{Name: "ecs_role"},
+		{Name: "upload_prefix"},
+		{Name: "oss_endpoint"},
+		{Name: "s3_endpoint"},
+		{Name: "s3_region"},
 	}}
 	if diff := cmp.Diff(wantView, shown); diff != "" {
 		t.Errorf("show: -want +got:\n%s", diff)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/openeas/eascmd/pkg/config"
 )
 
 // outcome is what a run of the program left behind.
@@ -31,11 +33,14 @@ func emptyHome(t *testing.T) (dir string) {
 	t.Setenv("HOME", dir)
 	t.Setenv("USERPROFILE", dir)
 	for _, name := range []string{
-		"EASCMD_OUTPUT", "EASCMD_CONFIG", "EASCMD_PROFILE", "EASCMD_ENDPOINT", "EASCMD_VERBOSE", "EASCMD_CA_BUNDLE",
-		"EASCMD_ACCESS_KEY_ID", "EASCMD_ACCESS_KEY_SECRET", "EASCMD_STS_TOKEN",
-		"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN",
+		"EASCMD_OUTPUT", "EASCMD_CONFIG", "EASCMD_PROFILE", "EASCMD_VERBOSE", "EASCMD_CA_BUNDLE",
 	} {
 		t.Setenv(name, "")
+	}
+	for _, key := range config.Keys() {
+		for _, name := range config.EnvNames(key) {
+			t.Setenv(name, "")
+		}
 	}
 	return dir
 }

@@ -31,6 +31,12 @@ const (
 	STSToken        = "sts_token"
 	Endpoint        = "endpoint"
 	Region          = "region"
+	RoleARN         = "role_arn"      // the role to take with the access key
+	ECSRole         = "ecs_role"      // the role of this machine, or AutoRole
+	UploadPrefix    = "upload_prefix" // where uploads go: oss://BUCKET/PREFIX and the like
+	OSSEndpoint     = "oss_endpoint"
+	S3Endpoint      = "s3_endpoint"
+	S3Region        = "s3_region"
 )
 
 // DefaultEndpoint is the endpoint of the cloud API where none is given.
@@ -64,7 +70,9 @@ type Settings struct {
 	credentials Credentials
 	credErr     error
 	endpoint    string
+	plainHTTP   bool // the endpoint is spoken to in http
 	region      string
+	single      map[string]string // the settings of singleKeys, by key
 	source      map[string]string // by key
 }
 
@@ -105,8 +113,14 @@ func EnvNames(key string) []string {
 		return []string{"EASCMD_STS_TOKEN", "ALIBABA_CLOUD_SECURITY_TOKEN"}
 	case Endpoint:
 		return []string{"EASCMD_ENDPOINT"}
+	case Region:
+		return nil // the endpoint tells it
+	case S3Endpoint:
+		return []string{"EASCMD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}
+	case S3Region:
+		return []string{"EASCMD_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"}
 	}
-	return nil
+	return []string{"EASCMD_" + strings.ToUpper(key)}
 }
 
 // Load finds the settings. Missing credentials are no error before somebody
@@ -137,6 +151,9 @@ func Load(opts Options) (*Settings, error) {
 	if err := s.resolveEndpoint(opts.Flags, stored); err != nil {
 		return nil, err
 	}
+	if err := s.resolveSingle(opts.Flags, stored); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -163,6 +180,9 @@ func Profiles(path string) ([]*Settings, error) {
 			endpoint, source = value, s.fileSource()
 		}
 		if err := s.takeEndpoint(endpoint, source, stored[Region]); err != nil {
+			return nil, err
+		}
+		if err := s.takeSingle(stored); err != nil {
 			return nil, err
 		}
 		all = append(all, s)
@@ -314,17 +334,26 @@ func storedEndpoint(stored map[string]string) string {
 }
 
 func (s *Settings) takeEndpoint(value, source, storedRegion string) error {
-	endpoint, err := ParseEndpoint(value)
+	scheme, endpoint, err := splitEndpoint(value)
 	if err != nil {
-		kind := fault.Usage
-		if source == s.fileSource() {
-			kind = fault.Description
-		}
-		return fault.New(kind, "%s: %w", source, err)
+		return s.wrongValue(source, err)
 	}
 	s.source[Endpoint] = source
+	s.plainHTTP = scheme == "http"
+	if s.plainHTTP && !isPrivate(endpoint) {
+		s.warnings = append(s.warnings, plainHTTPWarning(source, endpoint))
+	}
 	s.setEndpoint(endpoint, storedRegion)
 	return nil
+}
+
+// wrongValue is the error of a value that cannot be what it should be.
+func (s *Settings) wrongValue(source string, err error) error {
+	kind := fault.Usage
+	if source == s.fileSource() {
+		kind = fault.Description
+	}
+	return fault.New(kind, "%s: %w", source, err)
 }
 
 func (s *Settings) setEndpoint(endpoint, storedRegion string) {
@@ -351,8 +380,17 @@ func (s *Settings) Credentials() (Credentials, error) { return s.credentials, s.
 // Endpoint returns the host, and port if there is one, of the cloud API.
 func (s *Settings) Endpoint() string { return s.endpoint }
 
-// Region returns the region that the endpoint belongs to; it is empty where
-// the endpoint's name does not tell.
+// Scheme returns how the endpoint is spoken to: "https", or "http" where the
+// endpoint was given so.
+func (s *Settings) Scheme() string {
+	if s.plainHTTP {
+		return "http"
+	}
+	return "https"
+}
+
+// Region returns the region that the endpoint belongs to, or the profile's
+// where the endpoint's name does not tell; it is empty where neither does.
 func (s *Settings) Region() string { return s.region }
 
 // Warnings lists what is odd about the file and the environment.
@@ -373,13 +411,25 @@ func (s *Settings) Values() []Value {
 		}
 		return "****"
 	}
-	return []Value{
+	values := []Value{
 		{AccessKeyID, Mask(s.credentials.AccessKeyID), s.source[AccessKeyID]},
 		{AccessKeySecret, secret(s.credentials.AccessKeySecret), s.source[AccessKeySecret]},
 		{STSToken, secret(s.credentials.STSToken), s.source[STSToken]},
-		{Endpoint, s.endpoint, s.source[Endpoint]},
+		{Endpoint, s.shownEndpoint(), s.source[Endpoint]},
 		{Region, s.region, s.source[Region]},
 	}
+	for _, key := range singleKeys() {
+		values = append(values, Value{key, s.single[key], s.source[key]})
+	}
+	return values
+}
+
+// shownEndpoint returns the endpoint as it would be given.
+func (s *Settings) shownEndpoint() string {
+	if s.plainHTTP {
+		return "http://" + s.endpoint
+	}
+	return s.endpoint
 }
 
 // Mask shortens an access key id so that its owner recognises it and nobody

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,7 +20,7 @@ func home(t *testing.T, config string) (path string) {
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
 	t.Setenv("USERPROFILE", dir)
-	for _, key := range []string{AccessKeyID, AccessKeySecret, STSToken, Endpoint} {
+	for _, key := range Keys() {
 		for _, name := range EnvNames(key) {
 			t.Setenv(name, "")
 		}
@@ -109,9 +110,15 @@ func TestPrecedence(t *testing.T) {
 			for key, source := range test.sources {
 				want[key] = source
 			}
+			maps.DeleteFunc(want, func(_, source string) bool { return source == "" })
 			got := map[string]string{}
 			for _, v := range s.Values() {
-				got[v.Name] = v.Source
+				if (v.Value == "") != (v.Source == "") {
+					t.Errorf("%s has the value %q from %q", v.Name, v.Value, v.Source)
+				}
+				if v.Source != "" {
+					got[v.Name] = v.Source
+				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("sources: -want +got:\n%s", diff)

@@ -11,13 +11,59 @@ import (
 // ParseEndpoint returns the host, and the port if there is one, of an
 // endpoint. A scheme and a final slash are taken off.
 func ParseEndpoint(text string) (string, error) {
-	host := strings.TrimSpace(text)
-	if scheme, rest, ok := strings.Cut(host, "://"); ok {
-		if s := strings.ToLower(scheme); s != "http" && s != "https" {
-			return "", fmt.Errorf("endpoint %q: the scheme must be http or https", text)
+	_, host, err := splitEndpoint(text)
+	return host, err
+}
+
+// splitEndpoint returns the scheme and the host, with the port if there is
+// one, of an endpoint. The scheme is https where none is given.
+func splitEndpoint(text string) (scheme, host string, err error) {
+	scheme, host = "https", strings.TrimSpace(text)
+	if given, rest, ok := strings.Cut(host, "://"); ok {
+		scheme = strings.ToLower(given)
+		if scheme != "http" && scheme != "https" {
+			return "", "", fmt.Errorf("endpoint %q: the scheme must be http or https", text)
 		}
 		host = rest
 	}
+	host, err = checkHost(text, host)
+	return scheme, host, err
+}
+
+// normalEndpoint writes an endpoint in the one form that is stored: the host,
+// behind http:// where it is spoken to so.
+func normalEndpoint(text string) (string, error) {
+	scheme, host, err := splitEndpoint(text)
+	if err == nil && scheme == "http" {
+		host = "http://" + host
+	}
+	return host, err
+}
+
+// isPrivate reports whether a host, with or without a port, is this machine or
+// in a private network as far as its name tells.
+func isPrivate(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast())
+}
+
+func plainHTTPWarning(source, host string) Warning {
+	return Warning{
+		Text: fmt.Sprintf("%s: requests to %s are not encrypted, for it was given as http://", source, host),
+		Hint: "leave http:// out, unless nobody else can read what passes",
+	}
+}
+
+// checkHost returns the host of an endpoint, whose whole text is text, in its
+// normal form.
+func checkHost(text, host string) (string, error) {
 	host = strings.ToLower(strings.TrimSuffix(host, "/"))
 	if host == "" {
 		return "", fmt.Errorf("endpoint %q: there is no host name", text)

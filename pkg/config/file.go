@@ -274,6 +274,18 @@ func canonicalKey(key string) string {
 		return Endpoint
 	case "region", "regionid":
 		return Region
+	case "rolearn", "ramrolearn":
+		return RoleARN
+	case "ecsrole", "ecsramrole":
+		return ECSRole
+	case "uploadprefix":
+		return UploadPrefix
+	case "ossendpoint":
+		return OSSEndpoint
+	case "s3endpoint":
+		return S3Endpoint
+	case "s3region":
+		return S3Region
 	}
 	return key
 }

@@ -34,7 +34,7 @@ func Save(path, profile string, change Change) error {
 		return err
 	}
 	// The order of new lines is that of the keys, whatever the map's is.
-	keys := []string{AccessKeyID, AccessKeySecret, STSToken, Endpoint, Region}
+	keys := Keys()
 	for key, value := range change.Set {
 		if !slices.Contains(keys, key) {
 			return fault.New(fault.Failed, "configuration: unknown key %q", key)
