@@ -23,6 +23,11 @@ type Options struct {
 	// ForDeploy asks for what the platform asks for: paths that it can reach
 	// and a number of instances.
 	ForDeploy bool
+
+	// Partial takes the text for a part of a description: a change of one, or
+	// one that its platform has completed by rules of its own. Nothing is
+	// missing in it.
+	Partial bool
 }
 
 // Load reads a description from a file, by the rules of a run on this machine.

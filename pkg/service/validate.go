@@ -9,15 +9,21 @@ import (
 
 // validate checks the rules that reach over more than one value.
 func (p *parser) validate() {
-	p.guess()
-	p.checkName()
+	if !p.opts.Partial {
+		p.guess()
+	}
+	if !p.opts.Partial || p.given("name") {
+		p.checkName()
+	}
 	p.checkToken()
-	p.checkProcessor()
+	if !p.opts.Partial {
+		p.checkProcessor()
+	}
 	p.checkPlaces()
 	p.checkEnv("processor_envs", p.d.ProcessorEnvs)
 	p.checkContainers()
 	p.checkAutoscaler()
-	if p.opts.ForDeploy {
+	if p.opts.ForDeploy && !p.opts.Partial {
 		p.checkDeploy()
 	}
 	p.reportUnknown()
