@@ -47,6 +47,11 @@ type Options struct {
 	// Place names in messages where it will be loaded, such as "this
 	// machine" (the default) or "the image debian:12".
 	Place string
+
+	// Platform, where it is set, is what is known of where it will be loaded,
+	// whose files are not here. Root is then not used, and of this machine only
+	// what lies in WorkDir or beside the object counts.
+	Platform *Platform
 }
 
 // Severity says how much a problem matters.
@@ -178,7 +183,7 @@ func SharedObject(path string, opts Options) (report Report, err error) {
 		opts.Root = "/"
 	}
 	c := &closure{opts: opts, root: obj}
-	if opts.Root != "" {
+	if opts.Root != "" || opts.Platform != nil {
 		c.load()
 		defer c.close()
 		report.LibrariesChecked = true

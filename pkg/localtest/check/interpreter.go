@@ -74,7 +74,7 @@ func Interpreter(path string, opts Options) (err error) {
 		return fails("make the environment on a machine with this CPU, or take an image for that one",
 			"it is built for %s, and the CPU is %s", cpu(machine), cpu(opts.Machine))
 	}
-	if opts.Root == "" || loader == "" {
+	if opts.Root == "" && opts.Platform == nil || loader == "" {
 		return nil // nothing to compare with, or linked statically
 	}
 	obj, err := readObject(path, f)
@@ -82,7 +82,7 @@ func Interpreter(path string, opts Options) (err error) {
 		return fails(remake, "the file is damaged: %v", err)
 	}
 	c := &closure{opts: opts, root: obj}
-	if _, err := c.locate(loader); err != nil {
+	if _, err := c.locate(loader); err != nil && opts.Platform == nil {
 		why := "it lacks the dynamic loader " + loader
 		if c.muslLoader() != "" {
 			why = "it is built for glibc, whose loader " + loader + " is missing: there is musl in its place"

@@ -29,6 +29,8 @@ type closure struct {
 	byName  map[string]*loaded
 	byPath  map[string]*loaded
 	missing []missing
+	foreign bool      // the platform has a library whose symbols are not known
+	known   []*object // of this machine, for the names of what a platform has
 
 	musl  string            // path of musl's loader where that is the C library, else empty
 	cache map[string]string // ld.so.cache: name -> path; nil until read
@@ -69,6 +71,9 @@ func (c *closure) load() {
 			c.need(name, by)
 		}
 	}
+	if c.opts.Platform != nil {
+		c.loadKnown()
+	}
 }
 
 func (c *closure) close() {
@@ -89,6 +94,10 @@ func (c *closure) need(name string, by *loaded) {
 		}
 	}
 	path, wrong := c.find(name, by)
+	if path == "" && c.provided(name) {
+		c.foreign = c.foreign || !c.opts.Platform.knows(name)
+		return
+	}
 	if path == "" {
 		c.missing = append(c.missing, missing{name: name, neededBy: []string{by.name}, wrong: wrong})
 		return
@@ -348,6 +357,9 @@ func muslOwn(name string) bool {
 // another root are followed inside it.
 func (c *closure) locate(path string) (string, error) {
 	inside := c.inside(path)
+	if c.opts.Platform != nil && !inside {
+		return "", fs.ErrNotExist
+	}
 	if c.opts.Root == "/" || inside {
 		if _, err := os.Stat(path); err != nil {
 			return "", err

@@ -37,6 +37,9 @@ func (r *Report) missingLibraries(c *closure) {
 	for _, m := range c.missing {
 		text := fmt.Sprintf("the shared library %s, needed by %s, is not on %s", m.name, list(m.neededBy, 3), c.opts.Place)
 		hint := fmt.Sprintf("install the package that holds %s, or ship the file beside the processor and link that with -Wl,-rpath,'$ORIGIN'", m.name)
+		if c.opts.Platform != nil {
+			hint = fmt.Sprintf("ship %s beside the processor and link that with -Wl,-rpath,'$ORIGIN', or link it statically", m.name)
+		}
 		if nvidia := nvidiaHint(m.name); nvidia != "" {
 			hint = nvidia
 		}
@@ -70,6 +73,9 @@ func (r *Report) versions(c *closure) {
 	if c.musl != "" {
 		r.muslVersions(c)
 		return // musl does not look at versions
+	}
+	if c.opts.Platform != nil {
+		r.platformVersions(c)
 	}
 	type lack struct {
 		library *object
@@ -214,7 +220,7 @@ func (r *Report) muslVersions(c *closure) {
 // undefinedSymbols reports symbols that nothing in the closure defines. A
 // library that is missing would define some, so nothing is known then.
 func (r *Report) undefinedSymbols(c *closure) {
-	if len(c.missing) > 0 || len(c.loaded) >= maxObjects {
+	if len(c.missing) > 0 || c.foreign || len(c.loaded) >= maxObjects {
 		return
 	}
 	scope := slices.Clone(c.global)
@@ -239,7 +245,7 @@ func (r *Report) undefinedSymbols(c *closure) {
 				known[key] = ok
 			}
 			// A version that is too new was reported as such.
-			if !ok && !c.lacksVersion(l, u) && !loaderSymbol(u.name) {
+			if !ok && !c.lacksVersion(l, u) && !loaderSymbol(u.name) && !c.providedSymbol(l, u) {
 				names = append(names, readable(u.name))
 			}
 		}
