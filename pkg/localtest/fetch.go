@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -34,65 +33,17 @@ type source struct {
 
 // find brings what a field of the description names to this machine.
 func (p *preparation) find(field, address string) (source, error) {
-	scheme, rest, remote := strings.Cut(address, "://")
+	scheme, _, remote := strings.Cut(address, "://")
 	switch {
-	case !remote:
-		return p.local(field, address)
-	case scheme == "file":
-		return p.local(field, rest)
+	case !remote, scheme == store.File:
+		found, err := FindLocal(p.d, p.opts.DescriptionDir, field, address)
+		return source{path: found.Path, name: filepath.Base(found.Path), dir: found.Dir}, err
 	case scheme == "http" || scheme == "https":
 		return p.download(address)
 	default:
 		return source{}, fault.New(fault.Missing, "%s: %s:// addresses cannot be read by this version yet", field, scheme).
 			WithHint("fetch %s to this machine and write its local path", store.Mask(address))
 	}
-}
-
-// holdsEntry reports whether a directory has the processor's main file.
-func (p *preparation) holdsEntry(dir string) bool {
-	info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(p.d.ProcessorEntry)))
-	return err == nil && p.d.ProcessorEntry != "" && info.Mode().IsRegular()
-}
-
-// local finds a file or directory of this machine. The original takes a
-// relative path from the current directory; beside the description is where
-// people expect it. "." is there in both places: it is the description's own
-// directory where the processor is in that; a directory of another name that is
-// there in both is the one with the processor in it.
-func (p *preparation) local(field, path string) (source, error) {
-	tried := []string{path}
-	if !filepath.IsAbs(path) {
-		if beside := filepath.Join(p.opts.DescriptionDir, path); beside != filepath.Clean(path) {
-			tried = append(tried, beside)
-			if field == "processor_path" && p.holdsEntry(beside) && (filepath.Clean(path) == "." || !p.holdsEntry(path)) {
-				tried = tried[1:]
-			}
-		}
-	}
-	var absolute []string
-	for _, candidate := range tried {
-		full, err := filepath.Abs(candidate)
-		if err != nil {
-			return source{}, fault.New(fault.Failed, "%s: %w", field, err)
-		}
-		info, err := os.Stat(full)
-		switch {
-		case err == nil && (info.IsDir() || info.Mode().IsRegular()):
-			return source{path: full, name: filepath.Base(full), dir: info.IsDir()}, nil
-		case err == nil:
-			return source{}, fault.New(fault.Description, "%s: %s is neither a file nor a directory", field, full)
-		case !errors.Is(err, fs.ErrNotExist):
-			return source{}, fault.New(fault.Description, "%s: %w", field, err)
-		}
-		if !slices.Contains(absolute, full) {
-			absolute = append(absolute, full)
-		}
-	}
-	err := fault.New(fault.Description, "%s: there is no %s", field, strings.Join(absolute, " and no "))
-	if field == "processor_path" {
-		return source{}, err.WithHint("build the processor first, or correct processor_path")
-	}
-	return source{}, err.WithHint("a relative path starts at the current directory or at the description's")
 }
 
 func (p *preparation) download(address string) (source, error) {
