@@ -56,6 +56,12 @@ func CheckEntry(w *Prepared, plan *runplan.Plan) error {
 	return entryExists(plan.Language, runplan.Processor{Dir: dir, Entry: filepath.Join(dir, rel)})
 }
 
+// EntryExists reports whether a processor's main file is in its directory, and
+// explains by what is there why it is not.
+func EntryExists(language, dir, entry string) error {
+	return entryExists(language, runplan.Processor{Dir: dir, Entry: filepath.Join(dir, filepath.FromSlash(entry))})
+}
+
 // entryExists explains a processor_entry that is not in the processor by what
 // is there in its place.
 func entryExists(language string, p runplan.Processor) error {

@@ -24,6 +24,13 @@ type Options struct {
 	// and a number of instances.
 	ForDeploy bool
 
+	// Published, beside ForDeploy, says that what lies on this machine is put
+	// into a store before the platform is asked.
+	Published bool
+	// AnyStore, beside ForDeploy, is for a platform of one's own, which may read
+	// s3:// and file:// as well.
+	AnyStore bool
+
 	// Partial takes the text for a part of a description: a change of one, or
 	// one that its platform has completed by rules of its own. Nothing is
 	// missing in it.

@@ -22,7 +22,7 @@ func (p *parser) checkPlaces() {
 func (p *parser) checkPlace(field, value string) {
 	scheme, rest, remote := strings.Cut(value, "://")
 	if !remote {
-		if p.opts.ForDeploy {
+		if p.opts.ForDeploy && !p.opts.Published {
 			p.fail(field, "upload it first and write its oss:// address", "%q is a local path, which only eascmd test can read", clip(value))
 		}
 		return
@@ -42,11 +42,11 @@ func (p *parser) checkPlace(field, value string) {
 			p.fail(field, "write it as oss://bucket/path", "%q names no bucket", clip(value))
 		}
 	case "file":
-		if p.opts.ForDeploy {
+		if p.opts.ForDeploy && !p.opts.Published && !p.opts.AnyStore {
 			p.fail(field, "upload it first and write its oss:// address", "%q is a local path, which only eascmd test can read", clip(value))
 		}
 	case "s3":
-		if p.opts.ForDeploy {
+		if p.opts.ForDeploy && !p.opts.AnyStore {
 			p.fail(field, "upload it first and write its oss:// address", "%q is not a place that the platform can read", clip(value))
 		}
 	default:

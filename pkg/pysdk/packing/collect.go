@@ -57,7 +57,11 @@ func (m *maker) collect(ctx context.Context) (*content, error) {
 	case m.entry == "":
 		m.Warn(fmt.Sprintf("there is no %s in %s, and no %s names another program: its imports are not tried", programFile, m.Dir, descriptionFile), "")
 	case !has(m.entry):
-		return nil, fault.New(fault.Description, "%s: processor_entry: there is no %s among what is packed", filepath.Join(m.Dir, descriptionFile), m.entry).
+		where := filepath.Join(m.Dir, descriptionFile) + ": processor_entry"
+		if m.Description != nil {
+			where = "processor_entry"
+		}
+		return nil, fault.New(fault.Description, "%s: there is no %s among what is packed", where, m.entry).
 			WithHint("correct processor_entry; `eascmd pysdk pack %s --explain` says what is left out", m.Dir)
 	}
 	if !m.env && !m.image {
@@ -70,6 +74,10 @@ func (m *maker) collect(ctx context.Context) (*content, error) {
 // readDescription finds out which program the package is made for. What is
 // wrong with a description is said where it is used.
 func (m *maker) readDescription() {
+	if m.Description != nil {
+		m.use(m.Description)
+		return
+	}
 	name := filepath.Join(m.dir, descriptionFile)
 	if _, err := os.Stat(name); err != nil {
 		return
@@ -79,6 +87,10 @@ func (m *maker) readDescription() {
 		m.Warn(fmt.Sprintf("%v", err), "")
 		return
 	}
+	m.use(d)
+}
+
+func (m *maker) use(d *service.Description) {
 	m.image = d.DataImage != ""
 	if d.ProcessorEntry != "" && (d.ProcessorType == "" || d.ProcessorType == "python") {
 		m.entry = path.Clean(filepath.ToSlash(d.ProcessorEntry))
@@ -94,6 +106,11 @@ func (m *maker) ignore() (*pack.Ignore, error) {
 		"/." + quoteGlob(filepath.Base(m.dir)) + ".tar.gz.*",
 	} {
 		if err := ig.AddPattern(pattern, "earlier package"); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range m.Without {
+		if err := ig.AddPattern("/"+quoteGlob(name), "not for a package"); err != nil {
 			return nil, err
 		}
 	}

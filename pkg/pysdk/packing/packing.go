@@ -24,11 +24,15 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/pack"
 	"github.com/openeas/eascmd/pkg/pysdk/portable"
+	"github.com/openeas/eascmd/pkg/service"
 )
 
 // DefaultGLIBC is the version of the GNU C library that a package may need: that
 // of debian:12-slim, in which services run here unless another image is named.
 const DefaultGLIBC = "2.36"
+
+// AnyGLIBC stands for the version where nothing is known of it.
+const AnyGLIBC = "any"
 
 // The parts of the work that take long; see Options.Progress.
 const (
@@ -45,7 +49,14 @@ type Options struct {
 	Level        int    // of compression; 0: pack.DefaultLevel
 	SingleMember bool   // see pack.WriteOptions
 	NoCheck      bool   // do not try the package
-	GLIBC        string // of where it is to run; empty: DefaultGLIBC
+	GLIBC        string // of where it is to run; empty: DefaultGLIBC; AnyGLIBC: it is not known
+
+	// Description is the service's that the package is made for; nil: that in
+	// Dir, if there is one.
+	Description *service.Description
+	// Without are files of Dir that are left out beside what always is, by their
+	// paths below it with slashes.
+	Without []string
 
 	Step     func(text string)                    // called at the begin of each part; may be nil
 	Warn     func(text, hint string)              // what goes wrong without being an error; may be nil
@@ -128,8 +139,11 @@ func newMaker(opts Options) (*maker, error) {
 	if opts.Progress == nil {
 		opts.Progress = func(string, int64, int64) {}
 	}
-	if opts.GLIBC == "" {
+	switch opts.GLIBC {
+	case "":
 		opts.GLIBC = DefaultGLIBC
+	case AnyGLIBC:
+		opts.GLIBC = ""
 	}
 	m := &maker{Options: opts}
 	info, err := os.Stat(opts.Dir)
