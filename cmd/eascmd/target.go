@@ -4,14 +4,17 @@ import (
 	"context"
 	"strings"
 
-	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/config"
+	"github.com/openeas/eascmd/pkg/config/credentials"
 	"github.com/openeas/eascmd/pkg/deploy"
+	"github.com/openeas/eascmd/pkg/deploy/eas"
+	"github.com/openeas/eascmd/pkg/store"
 	"github.com/openeas/eascmd/pkg/ui"
 )
 
-// targetOpener opens a target. Tests have one of their own.
-type targetOpener func(context.Context, *config.Settings) (deploy.Target, error)
+// targetOpener opens the target that the settings describe. Tests have one of
+// their own.
+type targetOpener func(context.Context, *app, *config.Settings) (deploy.Target, error)
 
 // target returns where services are deployed, by the settings. Nothing is asked
 // of it yet.
@@ -20,12 +23,29 @@ func (a *app) target(ctx context.Context) (deploy.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.openTarget(ctx, settings)
+	return a.openTarget(ctx, a, settings)
 }
 
-// openEAS opens the target that the settings describe.
-func openEAS(_ context.Context, settings *config.Settings) (deploy.Target, error) {
-	return nil, fault.New(fault.Missing, "nothing can be asked of %s yet", settings.Endpoint())
+// openEAS opens the target eas.
+func openEAS(_ context.Context, a *app, settings *config.Settings) (deploy.Target, error) {
+	identity, err := credentials.New(settings, credentials.Options{})
+	if err != nil {
+		return nil, err
+	}
+	client, err := store.NewClient(a.caBundle)
+	if err != nil {
+		return nil, err
+	}
+	return eas.New(eas.Options{
+		Endpoint:    settings.Endpoint(),
+		Scheme:      settings.Scheme(),
+		Region:      settings.Region(),
+		Profile:     settings.Profile,
+		Credentials: identity,
+		Client:      client,
+		UserAgent:   "eascmd/" + versionOf(buildInfo()).Version,
+		Warn:        func(text string) { a.term.Warn("%s", ui.Printable(text)) },
+	})
 }
 
 // announce tells, before anything is changed, where and as whom.
