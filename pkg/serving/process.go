@@ -325,6 +325,24 @@ func (p *process) crashRecord() *backtrace.Record {
 	return record
 }
 
+// code is the exit status of the process as shells and containers have it: 128
+// and the number of the signal for one that a signal ended.
+func (p *process) code() int {
+	state := p.cmd.ProcessState
+	if state == nil {
+		return 0
+	}
+	if code := state.ExitCode(); code >= 0 {
+		return code
+	}
+	if number, _, ok := strings.Cut(exitSignal(state), " "); ok {
+		if n, err := strconv.Atoi(number); err == nil {
+			return 128 + n
+		}
+	}
+	return 1
+}
+
 func (p *process) outOfMemory() bool {
 	if p.plan.Worker.Cgroup == "" || exitSignal(p.cmd.ProcessState) == "" {
 		return false

@@ -223,7 +223,7 @@ func (s *supervisor) supervise(id int) {
 		life := s.live(id)
 		if s.draining.Load() {
 			if life.abnormal {
-				s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why})
+				s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why, Code: life.code, OOM: life.oom})
 			}
 			return
 		}
@@ -232,7 +232,7 @@ func (s *supervisor) supervise(id int) {
 			s.giveUp(life.fatal)
 			return
 		}
-		s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why})
+		s.emit(event.Event{Type: event.WorkerExit, Worker: id, PID: life.pid, Message: life.why, Code: life.code, OOM: life.oom})
 		if life.failed != nil && !s.everReady(id) {
 			s.giveUp(life.failed.WithHint("%s", life.hint))
 			return
@@ -292,6 +292,8 @@ type life struct {
 	pid      int
 	ready    time.Time    // zero: it died before
 	why      string       // the explanation of its death
+	code     int          // its exit status, or 128 and the number of the signal
+	oom      bool         // it was killed because its memory was used up
 	abnormal bool         // it did not simply end
 	hint     string       // what to do about it
 	failed   *fault.Error // it ended itself before it was ready: it would again
@@ -347,7 +349,9 @@ func (s *supervisor) live(id int) life {
 	}()
 
 	w := &worker{supervisor: s, id: id, process: p, env: env, start: s.payload, started: start}
-	return w.run(greeted)
+	result := w.run(greeted)
+	result.code, result.oom = p.code(), p.outOfMemory()
+	return result
 }
 
 // expectWorkers tells the dispatcher whether requests may wait: they may once

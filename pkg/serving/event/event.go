@@ -19,7 +19,7 @@ const (
 	WarmedUp   Type = "warmed-up"   // a worker has answered its warm-up requests; Worker, Message, ElapsedMS
 	Log        Type = "log"         // a line of the processor's output; Worker, Stream, Message
 	Access     Type = "access"      // an answered request; Message is the line
-	WorkerExit Type = "worker-exit" // a worker died; Worker, PID, Message is the whole explanation
+	WorkerExit Type = "worker-exit" // a worker died; Worker, PID, Message is the whole explanation, Code, OOM
 	Restarting Type = "restarting"  // a worker will be started again; Worker, ElapsedMS is the back-off
 	Restarted  Type = "restarted"   // a worker that was started again is ready; Worker, ElapsedMS is its loading time
 	Warning    Type = "warning"     // Message, Hint
@@ -42,4 +42,6 @@ type Event struct {
 	Message   string    `json:"message,omitempty"`
 	Hint      string    `json:"hint,omitempty"`
 	Exit      int       `json:"exit,omitempty"` // exit status of eascmd
+	Code      int       `json:"code,omitempty"` // exit status of a worker, or 128 and the number of the signal that ended it
+	OOM       bool      `json:"oom,omitempty"`  // it was killed for want of memory
 }
