@@ -214,6 +214,10 @@ func (p *platform) Scale(_ context.Context, name string, instances int) (deploy.
 		return deploy.Reply{}, err
 	}
 	s.TotalInstances = instances
+	s.Description, err = deploy.Merge(s.Description, fmt.Appendf(nil, `{"metadata":{"instance":%d}}`, instances))
+	if err != nil {
+		return deploy.Reply{}, err
+	}
 	return p.reply(), nil
 }
 
