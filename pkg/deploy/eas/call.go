@@ -1,6 +1,7 @@
 package eas
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,10 +46,13 @@ func (t *Target) call(ctx context.Context, r request, out any) error {
 	}
 	var body []byte
 	if r.body != nil {
-		var err error
-		if body, err = json.Marshal(r.body); err != nil {
+		var written bytes.Buffer
+		encoder := json.NewEncoder(&written)
+		encoder.SetEscapeHTML(false) // a description goes as it is
+		if err := encoder.Encode(r.body); err != nil {
 			return fault.New(fault.Description, "%s: %w", what, err)
 		}
+		body = bytes.TrimSpace(written.Bytes())
 	}
 	for name, value := range r.query {
 		if value == "" {

@@ -59,8 +59,8 @@ func interrupted(ctx context.Context, last *failure) *failure {
 	default:
 		f.Why = cause.Error()
 	}
-	if last.Err != nil {
-		f.Why += ", after: " + last.text()
+	if why := last.text(); why != "" {
+		f.Why += ", after: " + why
 	}
 	return f
 }
