@@ -34,6 +34,8 @@ type Options struct {
 // wrong key or a missing bucket shows with the first request.
 func Open(ctx context.Context, addr Address, opts Options) (Store, error) {
 	switch addr.Scheme {
+	case OSS:
+		return newOSS(addr, opts)
 	default:
 		return nil, fault.New(fault.Usage, "%s: this version has no store for %s://", addr, addr.Scheme)
 	}

@@ -206,7 +206,7 @@ func (x *exchange) listObjectsV2() error {
 		Name: x.Bucket, Prefix: x.encoded(q.Get("prefix")), StartAfter: x.encoded(q.Get("start-after")),
 		ContinuationToken: q.Get("continuation-token"), MaxKeys: most,
 		Delimiter: x.encoded(q.Get("delimiter")), EncodingType: q.Get("encoding-type"),
-		IsTruncated: p.last != "", NextContinuationToken: base64.StdEncoding.EncodeToString([]byte(p.last)),
+		IsTruncated: p.last != "", NextContinuationToken: x.encoded(base64.StdEncoding.EncodeToString([]byte(p.last))),
 		KeyCount: len(p.objects) + len(p.prefixes),
 	}
 	var who *owner

@@ -387,5 +387,8 @@ func (x *exchange) limit(name string, usual, most int) (int, error) {
 		return 0, errInvalidArgument.message("Argument "+name+" must be an integer between 1 and "+strconv.Itoa(most)+".").
 			with("ArgumentName", name).with("ArgumentValue", x.query.Get(name))
 	}
+	if x.server.page > 0 {
+		n = min(n, x.server.page)
+	}
 	return n, nil
 }

@@ -38,6 +38,9 @@ type Options struct {
 	// signatures are made for it, and its endpoints are
 	// oss-REGION.aliyuncs.com and oss-REGION-internal.aliyuncs.com.
 	Region string
+	// PageSize, if it is not 0, is how much one answer lists at most, so that a
+	// few objects or parts are more than a page.
+	PageSize int
 }
 
 // Key is an access key.
@@ -55,6 +58,7 @@ type Key struct {
 // goroutines at once.
 type Server struct {
 	region string
+	page   int // entries; 0: as many as are asked for
 	state  *state
 	faults faults
 	log    requestLog
@@ -73,7 +77,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ossserver: %w", err)
 	}
-	return &Server{region: cmp.Or(opts.Region, DefaultRegion), state: st, keys: map[string]Key{}}, nil
+	return &Server{region: cmp.Or(opts.Region, DefaultRegion), page: opts.PageSize, state: st, keys: map[string]Key{}}, nil
 }
 
 // Region returns the region that the server is in.
