@@ -24,7 +24,10 @@ import (
 //	entries/<key>.json    what was found at an address; see entry
 //	parts/<key>           a download that was interrupted
 //	parts/<key>.json      which version of the file it is a part of
-//	locks/<key>           held by the process that fetches
+//	trees/<key>.json      what was found below a prefix; see tree
+//	trees/<hash>          the files below a prefix
+//	uploads/<key>.json    how far an upload is; see checkpoint
+//	locks/<key>           held by the process that fetches or sends
 //
 // A key is the hash of an address without its credentials.
 type cache struct{ dir string }
@@ -56,7 +59,7 @@ func openCache(dir string) (*cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, sub := range []string{"blobs", "entries", "parts", "locks"} {
+	for _, sub := range []string{"blobs", "entries", "parts", "locks", "trees", "uploads"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fault.New(fault.Missing, "make the cache directory: %w", err).
 				WithHint("name another directory that may be written to")

@@ -70,21 +70,19 @@ func FetchHTTP(ctx context.Context, rawURL string, opts HTTPOptions) (string, er
 	if err != nil {
 		return "", err
 	}
-	f := &fetch{
+	h := &httpFetch{url: u}
+	defer h.close()
+	h.fetch = &fetch{
 		opts:   opts,
-		url:    u,
 		masked: Mask(u.String()),
 		key:    cacheKey(identity(u)),
+		ask:    h.ask,
 	}
-	path, err := f.run(ctx)
+	e, err := h.run(ctx)
 	if err == nil {
-		return path, nil
+		return h.cache.blob(e.SHA256), nil
 	}
-	kind := fault.KindOf(err)
-	if ctx.Err() != nil {
-		kind = fault.Interrupted
-	}
-	return "", fault.New(kind, "fetch %s: %w", f.masked, err)
+	return "", h.explain(ctx, err)
 }
 
 func parseURL(raw string) (*url.URL, error) {
@@ -100,14 +98,25 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// fetch is one run of FetchHTTP.
+// fetch brings one file into the cache, whatever it comes from.
 type fetch struct {
-	opts   HTTPOptions
-	url    *url.URL
-	masked string // the address as it may be shown
+	opts   HTTPOptions // those that are not about HTTP
+	masked string      // the address as it may be shown
 	key    string
 	cache  *cache
-	client *http.Client
+
+	// ask asks the other side once. It returns the entry of the file that is in
+	// the cache now, which may be cached, and how many bytes came.
+	ask func(ctx context.Context, cached *entry) (_ *entry, came int64, _ error)
+}
+
+// explain makes the error of a fetch.
+func (f *fetch) explain(ctx context.Context, err error) error {
+	kind := fault.KindOf(err)
+	if ctx.Err() != nil {
+		kind = fault.Interrupted
+	}
+	return fault.New(kind, "fetch %s: %w", f.masked, err)
 }
 
 func (f *fetch) warn(format string, args ...any) {
@@ -116,17 +125,18 @@ func (f *fetch) warn(format string, args ...any) {
 	}
 }
 
-func (f *fetch) run(ctx context.Context) (string, error) {
+// run returns the entry of the file, which is in the cache then.
+func (f *fetch) run(ctx context.Context) (*entry, error) {
 	var err error
 	if f.cache, err = openCache(f.opts.CacheDir); err != nil {
-		return "", err
+		return nil, err
 	}
 	started := time.Now()
 	unlock, waited, err := f.cache.lock(ctx, f.key, func() {
 		f.warn("another eascmd is fetching %s; waiting for it", f.masked)
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer unlock()
 
@@ -135,24 +145,13 @@ func (f *fetch) run(ctx context.Context) (string, error) {
 	})
 	if f.opts.Offline {
 		if cached == nil {
-			return "", fault.New(fault.Missing, "it is not in the cache, and the network is not to be used")
+			return nil, fault.New(fault.Missing, "%w", errNotCached)
 		}
 		return f.use(cached), nil
 	}
 	if waited && cached != nil && cached.Fetched.After(started) {
 		return f.use(cached), nil // the other process has just asked
 	}
-
-	if f.opts.Client != nil {
-		c := *f.opts.Client
-		f.client = &c
-	} else {
-		if f.client, err = NewClient(f.opts.CABundle); err != nil {
-			return "", err
-		}
-		defer f.client.CloseIdleConnections()
-	}
-	f.client.CheckRedirect = checkRedirect
 
 	e, err := f.attempts(ctx, cached)
 	if err == nil {
@@ -162,13 +161,13 @@ func (f *fetch) run(ctx context.Context) (string, error) {
 		f.warn("%s cannot be fetched (%v); using the copy of %s", f.masked, err, cached.Fetched.Local().Format(time.DateTime))
 		return f.use(cached), nil
 	}
-	return "", err
+	return nil, err
 }
 
-// use returns where an entry's file lies, and notes that it was of use.
-func (f *fetch) use(e *entry) string {
+// use notes that an entry was of use.
+func (f *fetch) use(e *entry) *entry {
 	f.cache.touch(f.key)
-	return f.cache.blob(e.SHA256)
+	return e
 }
 
 // retryError is an error that may be gone the next time.
@@ -196,7 +195,7 @@ func (f *fetch) attempts(ctx context.Context, cached *entry) (*entry, error) {
 	}
 	delay, twice := first, false
 	for n := 1; ; n++ {
-		e, came, err := f.attempt(ctx, cached)
+		e, came, err := f.ask(ctx, cached)
 		if err == nil {
 			return e, nil
 		}
@@ -221,8 +220,44 @@ func (f *fetch) attempts(ctx context.Context, cached *entry) (*entry, error) {
 	}
 }
 
-// attempt asks the server once. came is how many bytes it brought.
-func (f *fetch) attempt(ctx context.Context, cached *entry) (_ *entry, came int64, _ error) {
+// httpFetch is one run of FetchHTTP.
+type httpFetch struct {
+	*fetch
+	url    *url.URL
+	client *http.Client
+	own    bool // the client was made for this run
+}
+
+// connect makes the client, once.
+func (f *httpFetch) connect() error {
+	if f.client != nil {
+		return nil
+	}
+	if f.opts.Client != nil {
+		c := *f.opts.Client
+		f.client = &c
+	} else {
+		var err error
+		if f.client, err = NewClient(f.opts.CABundle); err != nil {
+			return err
+		}
+		f.own = true
+	}
+	f.client.CheckRedirect = checkRedirect
+	return nil
+}
+
+func (f *httpFetch) close() {
+	if f.own {
+		f.client.CloseIdleConnections()
+	}
+}
+
+// ask asks the server once. came is how many bytes it brought.
+func (f *httpFetch) ask(ctx context.Context, cached *entry) (_ *entry, came int64, _ error) {
+	if err := f.connect(); err != nil {
+		return nil, 0, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url.String(), nil)
@@ -254,13 +289,13 @@ func (f *fetch) attempt(ctx context.Context, cached *entry) (_ *entry, came int6
 		if got := resp.Header.Get("ETag"); cached != nil && isStrong(got) && got == cached.ETag {
 			return cached, 0, nil // not every server knows conditional requests
 		}
-		return f.receive(ctx, cancel, resp, 0)
+		return f.received(ctx, cancel, resp, 0)
 	case http.StatusPartialContent:
 		if have == 0 || !goesOn(resp, etag, have) {
 			f.cache.dropPart(f.key)
 			return nil, 0, &retryError{err: fault.New(fault.Remote, "the server sent another part of the file than was asked for"), once: true}
 		}
-		return f.receive(ctx, cancel, resp, have)
+		return f.received(ctx, cancel, resp, have)
 	case http.StatusNotModified:
 		if cached == nil || req.Header.Get("If-None-Match")+req.Header.Get("If-Modified-Since") == "" {
 			return nil, 0, fault.New(fault.Remote, "the server said 304 Not Modified without having been asked whether it was")
@@ -297,23 +332,48 @@ func totalOf(resp *http.Response, have int64) int64 {
 	return have + resp.ContentLength
 }
 
-// receive writes what comes behind the have bytes that are there, checks the
-// whole and puts it into the cache.
-func (f *fetch) receive(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response, have int64) (_ *entry, came int64, err error) {
-	total := totalOf(resp, have)
-	if err := f.fits(total, have); err != nil {
-		f.cache.dropPart(f.key)
-		return nil, 0, err
-	}
+// received takes the body of an answer.
+func (f *httpFetch) received(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response, have int64) (_ *entry, came int64, err error) {
 	if f.opts.Warn != nil {
 		if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" && !strings.Contains(NameOf(f.url.String()), ".htm") {
 			f.warn("%s is an HTML page; a login page or a proxy's message?", f.masked)
 		}
 	}
-	etag := resp.Header.Get("ETag")
-	resumable := isStrong(etag)
+	return f.receive(ctx, cancel, incoming{
+		body: resp.Body, have: have, total: totalOf(resp, have),
+		etag: resp.Header.Get("ETag"), lastModified: resp.Header.Get("Last-Modified"),
+		sums: newChecksums(resp.Header, have == 0),
+	})
+}
+
+// incoming is a file, or the rest of one, that comes.
+type incoming struct {
+	body         io.Reader
+	have         int64 // bytes that are in the cache already
+	total        int64 // of the whole file, or -1
+	etag         string
+	lastModified string
+	sums         verifier
+}
+
+// verifier computes the checksums of a file.
+type verifier interface {
+	writer() io.Writer
+	check() error // holds what came against what was announced
+	sum() string  // SHA-256, hexadecimal
+}
+
+// receive writes what comes behind what is there, checks the whole and puts it
+// into the cache. cancel ends a body that stands still.
+func (f *fetch) receive(ctx context.Context, cancel context.CancelCauseFunc, in incoming) (_ *entry, came int64, err error) {
+	have, total := in.have, in.total
+	if err := f.fits(total, have); err != nil {
+		f.cache.dropPart(f.key)
+		return nil, 0, err
+	}
+	resumable := isStrong(in.etag)
 	if have == 0 && resumable {
-		if err := writeJSON(f.cache.partInfo(f.key), part{ETag: etag}); err != nil {
+		if err := writeJSON(f.cache.partInfo(f.key), part{ETag: in.etag}); err != nil {
 			return nil, 0, diskError(err)
 		}
 	}
@@ -329,8 +389,7 @@ func (f *fetch) receive(ctx context.Context, cancel context.CancelCauseFunc, res
 		}
 	}()
 
-	sums := newChecksums(resp.Header, have == 0)
-	hashes := sums.writer()
+	hashes := in.sums.writer()
 	if n, err := io.Copy(hashes, file); err != nil {
 		return nil, 0, diskError(err)
 	} else if n != have {
@@ -342,12 +401,12 @@ func (f *fetch) receive(ctx context.Context, cancel context.CancelCauseFunc, res
 	if stall <= 0 {
 		stall = time.Minute
 	}
-	watch := time.AfterFunc(stall, func() { cancel(&stalledError{stall}) })
+	watch := time.AfterFunc(stall, func() { cancel(&stalledError{stall, "came"}) })
 	defer watch.Stop()
 	f.progress(have, total)
 	buf := make([]byte, 256<<10)
 	for {
-		n, rerr := resp.Body.Read(buf)
+		n, rerr := in.body.Read(buf)
 		if n > 0 {
 			watch.Reset(stall)
 			came += int64(n)
@@ -371,7 +430,7 @@ func (f *fetch) receive(ctx context.Context, cancel context.CancelCauseFunc, res
 	if total >= 0 && have+came != total {
 		return nil, came, networkError(ctx, io.ErrUnexpectedEOF)
 	}
-	if err := sums.check(); err != nil {
+	if err := in.sums.check(); err != nil {
 		keep = false
 		return nil, came, &retryError{err: fault.New(fault.Remote, "what came is damaged: %w", err), once: true}
 	}
@@ -380,9 +439,9 @@ func (f *fetch) receive(ctx context.Context, cancel context.CancelCauseFunc, res
 	}
 	e := &entry{
 		URL:          f.masked,
-		ETag:         etag,
-		LastModified: resp.Header.Get("Last-Modified"),
-		SHA256:       sums.sum(),
+		ETag:         in.etag,
+		LastModified: in.lastModified,
+		SHA256:       in.sums.sum(),
 		Size:         have + came,
 		Fetched:      time.Now(),
 	}
@@ -419,10 +478,13 @@ func diskError(err error) error {
 	return fault.New(fault.Missing, "write to the cache: %w", err)
 }
 
-// stalledError ends a download that stands still.
-type stalledError struct{ after time.Duration }
+// stalledError ends what stands still.
+type stalledError struct {
+	after time.Duration
+	what  string // did not happen
+}
 
-func (e *stalledError) Error() string { return fmt.Sprintf("nothing came for %v", e.after) }
+func (e *stalledError) Error() string { return fmt.Sprintf("nothing %s for %v", e.what, e.after) }
 
 func isStalled(err error) bool {
 	_, ok := errors.AsType[*stalledError](err)

@@ -34,6 +34,10 @@ type Options struct {
 // wrong key or a missing bucket shows with the first request.
 func Open(ctx context.Context, addr Address, opts Options) (Store, error) {
 	switch addr.Scheme {
+	case File:
+		return newFile(addr)
+	case S3:
+		return newS3(addr, opts)
 	case OSS:
 		return newOSS(addr, opts)
 	default:

@@ -19,14 +19,15 @@ const (
 	youngPart = 7 * 24 * time.Hour
 )
 
-// PruneCache removes files from a cache of FetchHTTP, those first that have not
-// been fetched or used for longest, until it holds no more than maxBytes, and
-// interrupted downloads that nobody went on with for a week. It returns how
-// many bytes it freed. A file that is open somewhere stays readable there on
+// PruneCache removes files from a cache of FetchHTTP and Fetch, those first that
+// have not been fetched or used for longest, until it holds no more than
+// maxBytes, and what nobody has gone on with or used for a week: interrupted
+// downloads, the notes of interrupted uploads, and directories, whose files are
+// links to those of the cache. It returns how many bytes it freed. A file that is open somewhere stays readable there on
 // Linux and macOS.
 func PruneCache(dir string, maxBytes int64) (freed int64, err error) {
 	c := &cache{dir: dir}
-	for _, sub := range []string{"parts", "entries"} {
+	for _, sub := range []string{"parts", "entries", "trees", "uploads"} {
 		n, err := c.pruneLeft(sub)
 		freed += n
 		if err != nil {
@@ -143,20 +144,23 @@ func (c *cache) entryKeys() ([]string, error) {
 	return keys, err
 }
 
-// pruneLeft removes from a directory of the cache what nobody went on with:
-// interrupted downloads, and files that a process was writing when it was
-// killed.
+// pruneLeft removes from a directory of the cache what nobody went on with or
+// used, and what a process was writing when it was killed.
 func (c *cache) pruneLeft(sub string) (freed int64, err error) {
 	files, err := os.ReadDir(filepath.Join(c.dir, sub))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	for _, f := range files {
-		if sub != "parts" && !strings.HasPrefix(f.Name(), newPrefix) {
+		if sub == "entries" && !strings.HasPrefix(f.Name(), newPrefix) {
 			continue
 		}
 		info, err := f.Info()
 		if err != nil || time.Since(info.ModTime()) < youngPart {
+			continue
+		}
+		if info.IsDir() { // its files are links to blobs
+			_ = os.RemoveAll(filepath.Join(c.dir, sub, f.Name()))
 			continue
 		}
 		if os.Remove(filepath.Join(c.dir, sub, f.Name())) == nil {

@@ -17,6 +17,9 @@ var (
 	ErrParts    = errors.New("the store has not these parts")
 	ErrChanged  = errors.New("the object has changed")
 
+	// errForbidden: a HEAD is refused, whose answer cannot say why.
+	errForbidden = errors.New("the store forbids it")
+
 	// errFileChanged: what is being sent is written to.
 	errFileChanged = errors.New("the file has changed while it was being sent")
 )
@@ -120,6 +123,8 @@ func (r *Refusal) class() refusalClass {
 		return refusalClass{cause: ErrNotExist}
 	case s == http.StatusPreconditionFailed && r.Code == "":
 		return refusalClass{cause: ErrChanged}
+	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && r.Code == "":
+		return refusalClass{cause: errForbidden, hint: strings.Replace(hintRight, "%s", rights(r.Store), 1)}
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return refusalClass{why: "the access key has no right to this", hint: strings.Replace(hintRight, "%s", rights(r.Store), 1)}
 	case s == http.StatusProxyAuthRequired:

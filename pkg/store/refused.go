@@ -14,7 +14,7 @@ import (
 
 // refused says what the server answered instead of the file, and whether to
 // try again.
-func (f *fetch) refused(resp *http.Response) error {
+func (f *httpFetch) refused(resp *http.Response) error {
 	text := "the server answered " + statusText(resp.StatusCode)
 	if why := reason(resp); why != "" {
 		text += ": " + why

@@ -114,7 +114,7 @@ type Metadata map[string]string
 // Upload, in hexadecimal.
 const MetadataSHA256 = "eascmd-sha256"
 
-// Object is what a store knows of an object.
+// Object is what a store knows of an object. Key and Size are always there.
 type Object struct {
 	Key      string
 	Size     int64

@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// inParts sends the file in parts, and goes on with what was begun earlier.
+func (u *upload) inParts(ctx context.Context, partSize int64) (*Uploaded, error) {
+	for n := 0; ; n++ {
+		done, err := u.attemptParts(ctx, partSize)
+		switch {
+		case err == nil:
+			return done, nil
+		case errors.Is(err, errFileChanged):
+			u.forget(ctx)
+			return nil, err
+		case !errors.Is(err, ErrNoUpload) && !errors.Is(err, ErrParts):
+			return nil, err
+		}
+		// The parts are gone, or they have become the object: an answer that was
+		// lost looks like this too.
+		if done, err := u.there(ctx); done != nil || err != nil {
+			if done != nil {
+				done.Skipped = false
+			}
+			return done, err
+		}
+		u.forget(ctx)
+		if n == restarts || ctx.Err() != nil {
+			return nil, err
+		}
+		u.warn("the store has lost what was sent of %s; all of it is sent anew", u.opts.File)
+	}
+}
+
+// attemptParts sends the parts that are not there and makes the object of all.
+func (u *upload) attemptParts(ctx context.Context, partSize int64) (*Uploaded, error) {
+	multipart, journal, err := u.begin(ctx, partSize)
+	if err != nil {
+		return nil, err
+	}
+	u.begun = true
+	defer func() { u.begun = fileExists(journal.path) }()
+
+	state := journal.state
+	have := map[int]bool{}
+	var resumed int64
+	for _, p := range state.Parts {
+		have[p.Number] = true
+		resumed += p.Size
+	}
+	u.meter.resumed(resumed)
+
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(u.parallel())
+	for number := 1; number <= state.count() && groupCtx.Err() == nil; number++ {
+		if have[number] {
+			continue
+		}
+		group.Go(func() error { return u.sendPart(groupCtx, multipart, journal, number) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if err := u.unchanged(); err != nil {
+		return nil, err
+	}
+
+	var made *Object
+	err = u.retry.do(ctx, func() error {
+		return u.watch(ctx, func(ctx context.Context, _ *watchdog) (err error) {
+			made, err = multipart.Complete(ctx, journal.parts())
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(journal.path)
+	done, err := u.confirm(ctx, made)
+	if err != nil {
+		return nil, err
+	}
+	done.Parts, done.Resumed = state.count(), resumed
+	return done, nil
+}
+
+func fileExists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// sendPart sends one part and notes that it is there.
+func (u *upload) sendPart(ctx context.Context, multipart Multipart, j *journal, number int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := u.unchanged(); err != nil {
+		return err
+	}
+	var sent Part
+	size := j.state.sizeOf(number)
+	err := u.send(ctx, number, u.file, int64(number-1)*j.state.PartSize, size, func(ctx context.Context, body *Body) (err error) {
+		sent, err = multipart.PutPart(ctx, number, body)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	sent.Number, sent.Size = number, size
+	if err := j.add(sent); err != nil && !j.silent.Swap(true) {
+		u.warn("how far the upload is cannot be noted, so that it could not be gone on with: %v", err)
+	}
+	return nil
+}
+
+// begin returns the upload that an earlier run has begun, if there is no doubt
+// about it, and else a new one.
+func (u *upload) begin(ctx context.Context, partSize int64) (Multipart, *journal, error) {
+	if m, j, err := u.resume(ctx, partSize); m != nil || err != nil {
+		return m, j, err
+	}
+	var m Multipart
+	err := u.retry.do(ctx, func() error {
+		return u.watch(ctx, func(ctx context.Context, _ *watchdog) (err error) {
+			m, err = u.store.CreateMultipart(ctx, u.opts.To.Key, u.metadata())
+			return err
+		})
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	j := &journal{path: u.checkpointFile(), state: checkpoint{
+		Version: checkpointVersion, Address: u.opts.To.String(), Endpoint: u.store.Endpoint(), Upload: m.ID(),
+		Size: u.content.size, SHA256: u.content.sums.SHA256, PartSize: partSize, Parts: []Part{},
+	}}
+	if err := j.write(j.state); err != nil {
+		j.silent.Store(true)
+		u.warn("how far the upload is cannot be noted, so that it could not be gone on with: %v", err)
+	}
+	return m, j, nil
+}
+
+// resume returns the upload of the checkpoint with those of its parts that the
+// store has, or nil if there is none or any doubt.
+func (u *upload) resume(ctx context.Context, partSize int64) (Multipart, *journal, error) {
+	c, err := readCheckpoint(u.checkpointFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err == nil {
+		err = u.fits(c, partSize)
+	}
+	if err != nil {
+		u.warn("what was sent of %s earlier is not gone on with: %v", u.opts.File, err)
+		u.forget(ctx)
+		return nil, nil, nil
+	}
+	m := u.store.ResumeMultipart(u.opts.To.Key, c.Upload)
+	var there []Part
+	err = u.retry.do(ctx, func() error {
+		return u.watch(ctx, func(ctx context.Context, _ *watchdog) (err error) {
+			there, err = m.Parts(ctx)
+			return err
+		})
+	})
+	if errors.Is(err, ErrNoUpload) {
+		u.warn("what was sent of %s earlier is not gone on with: the store has given it up", u.opts.File)
+		os.Remove(u.checkpointFile())
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	// Only what both sides know of is certain: a part that the store alone has
+	// was on its way when we were interrupted.
+	known := map[int]Part{}
+	for _, p := range there {
+		known[p.Number] = p
+	}
+	confirmed := []Part{}
+	for _, p := range c.Parts {
+		if k, ok := known[p.Number]; ok && k.ETag == p.ETag && k.Size == p.Size {
+			confirmed = append(confirmed, p)
+		}
+	}
+	c.Parts = confirmed
+	return m, &journal{path: u.checkpointFile(), state: *c}, nil
+}
+
+// fits says why a checkpoint is not that of this upload.
+func (u *upload) fits(c *checkpoint, partSize int64) error {
+	switch {
+	case c.Address != u.opts.To.String() || c.Endpoint != u.store.Endpoint():
+		return errors.New("it went elsewhere")
+	case c.Size != u.content.size || c.SHA256 != u.content.sums.SHA256:
+		return errors.New("the file has changed")
+	case c.PartSize != partSize:
+		return errors.New("its parts have another size")
+	}
+	return nil
+}
+
+// forget gives up what an earlier run has begun, here and in the store.
+func (u *upload) forget(ctx context.Context) {
+	c, _ := readCheckpoint(u.checkpointFile())
+	if c != nil && c.Upload != "" && c.Address == u.opts.To.String() && c.Endpoint == u.store.Endpoint() {
+		// What cannot be given up now is the store's to clear away.
+		_ = u.watch(ctx, func(ctx context.Context, _ *watchdog) error {
+			return u.store.ResumeMultipart(u.opts.To.Key, c.Upload).Abort(ctx)
+		})
+	}
+	os.Remove(u.checkpointFile())
+}
