@@ -36,10 +36,10 @@ func Open(ctx context.Context, addr Address, opts Options) (Store, error) {
 	switch addr.Scheme {
 	case File:
 		return newFile(addr)
-	case S3:
-		return newS3(addr, opts)
 	case OSS:
 		return newOSS(addr, opts)
+	case S3:
+		return newS3(addr, opts)
 	default:
 		return nil, fault.New(fault.Usage, "%s: this version has no store for %s://", addr, addr.Scheme)
 	}
