@@ -94,7 +94,10 @@ func (t *Target) SetAutoscaler(ctx context.Context, name string, rules deploy.Au
 	}
 	got, err := t.act(ctx, request{op: updateAutoScaler, name: name, body: body})
 	if errors.Is(err, deploy.ErrNotFound) {
-		return t.act(ctx, request{op: createAutoScaler, name: name, body: body})
+		got, err = t.act(ctx, request{op: createAutoScaler, name: name, body: body})
+	}
+	if errors.Is(err, deploy.ErrExists) { // made meanwhile, or by an attempt whose answer got lost
+		return t.act(ctx, request{op: updateAutoScaler, name: name, body: body})
 	}
 	return got, err
 }

@@ -30,7 +30,7 @@ type api struct {
 	*httptest.Server
 	t       *testing.T
 	mu      sync.Mutex
-	sts     string // the token that requests must carry
+	sts     string             // the token that requests must carry
 	answers []http.HandlerFunc // the last one stays
 	got     []got
 }
