@@ -208,6 +208,20 @@ func (f *file) unset(profile, key string) bool {
 	return len(f.lines) < before
 }
 
+// remove takes away all lines of a profile, and the empty one above its section.
+func (f *file) remove(profile string) {
+	var kept []line
+	for _, l := range f.lines {
+		switch last := len(kept) - 1; {
+		case l.profile != profile:
+			kept = append(kept, l)
+		case l.section && last >= 0 && strings.TrimSpace(kept[last].text) == "":
+			kept = kept[:last]
+		}
+	}
+	f.lines = kept
+}
+
 // bytes returns the file's text.
 func (f *file) bytes() []byte {
 	var b bytes.Buffer

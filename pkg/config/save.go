@@ -16,6 +16,9 @@ import (
 type Change struct {
 	Set   map[string]string // by key
 	Unset []string          // keys
+
+	// Remove takes the whole profile away before anything is set.
+	Remove bool
 }
 
 // Save changes a profile in the file at path, which is made if it does not
@@ -53,6 +56,9 @@ func Save(path, profile string, change Change) error {
 	}
 	if info, err := os.Lstat(target); err == nil && !info.Mode().IsRegular() {
 		return fault.New(fault.Description, "configuration file: %s is no regular file", target)
+	}
+	if change.Remove {
+		f.remove(profile)
 	}
 	for _, key := range change.Unset {
 		f.unset(profile, key)

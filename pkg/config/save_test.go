@@ -193,3 +193,21 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 		t.Errorf("the file has %q, %v", data, err)
 	}
 }
+
+func TestSaveRemovesAProfile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	const before = "# mine\naccess_key_id = a\naccess_key_secret = b\n\n[profile other]\nregion = cn-beijing\n"
+	if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Save(path, "local", Change{Set: map[string]string{Region: "cn-shanghai", Endpoint: "http://127.0.0.1:1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Save(path, "Local", Change{Remove: true}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || string(after) != before {
+		t.Errorf("after making and removing a profile, %v: %q, want %q", err, after, before)
+	}
+}
