@@ -58,8 +58,8 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // Err is nil for 200, which is what the client SDKs take for success, and for
 // every other status an error of kind Answer that says what EAS means by it.
-// body is whether the answer has one.
-func (a *Answer) Err(body bool) error {
+// service is for the hints and may be empty; body is whether the answer has one.
+func (a *Answer) Err(service string, body bool) error {
 	if a.StatusCode == http.StatusOK {
 		return nil
 	}
@@ -69,6 +69,9 @@ func (a *Answer) Err(body bool) error {
 	}
 	err := fault.New(fault.Answer, "the request was answered %s%s", strings.TrimSpace(a.Status), meaning)
 	if hint != "" {
+		if service != "" {
+			hint = strings.ReplaceAll(hint, "SERVICE", service)
+		}
 		err = err.WithHint("%s", hint)
 	}
 	return err

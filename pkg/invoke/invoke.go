@@ -72,6 +72,9 @@ type Options struct {
 	// without limits that goes through the environment's proxies.
 	Client *http.Client
 
+	// Timeout is of one attempt, to the end of the answer's body; 0: none.
+	Timeout time.Duration
+
 	// WaitReady is for how long a service that is not ready is asked again: it
 	// cannot be reached, or its answer is one of those that NotReady knows. 0:
 	// the first answer is taken.
@@ -112,7 +115,7 @@ func Do(ctx context.Context, r Request, opts Options) (*Answer, error) {
 	}
 	begin := time.Now()
 	for attempt := 1; ; attempt++ {
-		answer, err := once(ctx, &client, r)
+		answer, err := once(ctx, &client, r, opts.Timeout)
 		why := ""
 		switch {
 		case err != nil && isUnreached(err):
@@ -154,20 +157,47 @@ func Transport(t *http.Transport) *http.Transport {
 }
 
 // once sends a request once.
-func once(ctx context.Context, client *http.Client, r Request) (*Answer, error) {
+func once(ctx context.Context, client *http.Client, r Request, timeout time.Duration) (*Answer, error) {
+	cancel := context.CancelFunc(func() {})
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+	}
 	req, err := r.make(ctx)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	sent := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	return &Answer{
-		Status: resp.Status, StatusCode: resp.StatusCode, Header: resp.Header, Body: resp.Body,
+		Status: resp.Status, StatusCode: resp.StatusCode, Header: resp.Header,
+		Body:      &body{resp.Body, cancel, func(err error) error { return explain(ctx, r, err) }},
 		FirstByte: time.Since(sent), Sent: sent,
 	}, nil
+}
+
+// body is the body of an answer. Errors of reading it are explained.
+type body struct {
+	io.ReadCloser
+	cancel  context.CancelFunc
+	explain func(error) error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.explain(err)
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
 }
 
 // make makes the request of net/http, authorized.

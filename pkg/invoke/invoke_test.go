@@ -169,7 +169,7 @@ func TestNothingIsFollowedOrUnpacked(t *testing.T) {
 	if answer.StatusCode != http.StatusTemporaryRedirect {
 		t.Errorf("the redirect was answered %s", answer.Status)
 	}
-	if err := answer.Err(false); fault.KindOf(err) != fault.Answer || !strings.Contains(fault.HintOf(err), "Location") {
+	if err := answer.Err("", false); fault.KindOf(err) != fault.Answer || !strings.Contains(fault.HintOf(err), "Location") {
 		t.Errorf("%v; %s", err, fault.HintOf(err))
 	}
 }
@@ -300,6 +300,31 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// The limit is of one attempt, and of the whole answer.
+func TestTimeout(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow-body" {
+			io.WriteString(w, "begun")
+			http.NewResponseController(w).Flush()
+		}
+		<-release
+	})
+	_, err := Do(t.Context(), Request{URL: url}, Options{Client: direct(t), Timeout: time.Millisecond})
+	if fault.KindOf(err) != fault.Answer || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	answer, err := Do(t.Context(), Request{URL: url + "/slow-body"}, Options{Client: direct(t), Timeout: 300 * time.Millisecond})
+	if err != nil {
+		return // a machine that is as slow as that
+	}
+	defer answer.Body.Close()
+	if _, err := io.ReadAll(answer.Body); fault.KindOf(err) != fault.Answer || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+}
+
 // An answer that ends in its middle ends so for the reader too, also where its
 // beginning was looked at.
 func TestBrokenAnswer(t *testing.T) {
@@ -340,12 +365,15 @@ func TestMeaning(t *testing.T) {
 		{599, false, "was answered 599", "eascmd log"},
 	} {
 		answer := Answer{Status: fmt.Sprint(tt.status), StatusCode: tt.status}
-		err := answer.Err(tt.body)
+		err := answer.Err("", tt.body)
 		if fault.KindOf(err) != fault.Answer || !strings.Contains(err.Error(), tt.text) || !strings.Contains(fault.HintOf(err), tt.hint) || (tt.hint == "") != (fault.HintOf(err) == "") {
 			t.Errorf("%d: %v; hint %q", tt.status, err, fault.HintOf(err))
 		}
 	}
-	if err := (&Answer{Status: "200 OK", StatusCode: 200}).Err(false); err != nil {
+	if err := (&Answer{StatusCode: 450}).Err("scorer", false); !strings.Contains(fault.HintOf(err), "`eascmd scale scorer N`") {
+		t.Errorf("%s", fault.HintOf(err))
+	}
+	if err := (&Answer{Status: "200 OK", StatusCode: 200}).Err("", false); err != nil {
 		t.Error(err)
 	}
 }
