@@ -43,8 +43,8 @@ type Service struct {
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 
-	CreateTime time.Time `json:"createTime"`
-	UpdateTime time.Time `json:"updateTime"`
+	CreateTime time.Time `json:"createTime,omitzero"`
+	UpdateTime time.Time `json:"updateTime,omitzero"`
 
 	TotalInstances   int `json:"totalInstances"`
 	RunningInstances int `json:"runningInstances"`
@@ -79,7 +79,7 @@ type Service struct {
 // Version is one version of a service.
 type Version struct {
 	ID             int             `json:"id"`
-	BuildTime      time.Time       `json:"buildTime"`
+	BuildTime      time.Time       `json:"buildTime,omitzero"`
 	Image          string          `json:"image,omitempty"`
 	ImageAvailable bool            `json:"imageAvailable"`
 	Runnable       bool            `json:"runnable"`
@@ -92,7 +92,7 @@ type Instance struct {
 	Name           string     `json:"name"`
 	InnerIP        string     `json:"innerIp"`
 	HostIP         string     `json:"hostIp"`
-	StartTime      time.Time  `json:"startTime"`
+	StartTime      time.Time  `json:"startTime,omitzero"`
 	Restarts       int        `json:"restarts"`
 	Status         string     `json:"status"`
 	ReadyProcesses int        `json:"readyProcesses"`
@@ -105,8 +105,8 @@ type Instance struct {
 type LastState struct {
 	ExitCode   int       `json:"exitCode"`
 	Reason     string    `json:"reason"` // such as Error or OOMKilled
-	StartedAt  time.Time `json:"startedAt"`
-	FinishedAt time.Time `json:"finishedAt"`
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	Message    string    `json:"message,omitempty"`
 }
 
