@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -404,6 +405,10 @@ func (s *s3Store) fail(ctx context.Context, seen *s3Seen, err error) error {
 	}
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
+	if _, ok := errors.AsType[tls.RecordHeaderError](seen.err); ok {
+		return fault.New(fault.Missing, "%s does not speak TLS", s.core.EndpointURL().Host).
+			WithHint("if it is meant to speak plain HTTP, give the endpoint as http://%s", s.core.EndpointURL().Host)
+	}
 	if seen.err != nil {
 		return NetworkError(ctx, seen.err)
 	}

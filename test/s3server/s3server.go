@@ -59,7 +59,7 @@ func Start(tb testing.TB) *Server {
 	}
 	// The shell ends the server when this process does, however it ends.
 	cmd := exec.Command("sh", "-c", `"$@" & read -r _; kill $!; wait`, "sh",
-		name, "--port", socket, "--region", s.Region, "--keep-alive", "--quiet", "posix", "--sidecar", sidecar, s.Dir)
+		name, "--port", socket, "--region", s.Region, "--keep-alive", "--quiet", "--iam-dir", tb.TempDir(), "posix", "--sidecar", sidecar, s.Dir)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKeyID, "ROOT_SECRET_KEY="+s.AccessKeySecret)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
