@@ -26,6 +26,8 @@ type Failure struct {
 	Instance *Instance // the one that is worst off; nil if there is none
 	Log      []string  // its last lines
 	Cause    *Cause    // nil if it is none of the known ones
+
+	before map[Event]bool // what had happened before the change that failed
 }
 
 // Error says what is wrong, in one line.
@@ -102,11 +104,15 @@ func (f *Failure) Lines() []string {
 	if f.Instance != nil {
 		lines = append(lines, fmt.Sprintf("instance %s: %s", f.Instance.Name, f.Instance.words()))
 	}
-	if len(f.Log) > 0 {
-		lines = append(lines, fmt.Sprintf("last %d lines of its log:", len(f.Log)))
-		for _, line := range f.Log {
-			lines = append(lines, "  "+line)
-		}
+	switch n := len(f.Log); n {
+	case 0:
+	case 1:
+		lines = append(lines, "last line of its log:")
+	default:
+		lines = append(lines, fmt.Sprintf("last %d lines of its log:", n))
+	}
+	for _, line := range f.Log {
+		lines = append(lines, "  "+line)
 	}
 	return lines
 }
@@ -199,7 +205,7 @@ func Diagnose(ctx context.Context, target Target, f *Failure) *Failure {
 		f.Service = s
 	}
 	if events, _, err := target.Events(ctx, f.Name, EventsRequest{}); err == nil {
-		f.Events = worstEvents(events)
+		f.Events = worstEvents(slices.DeleteFunc(slices.Clone(events), func(e Event) bool { return f.before[keyOf(e)] }))
 	}
 	if instances, _, err := target.Instances(ctx, f.Name); err == nil {
 		f.Instance = worst(instances)
@@ -210,12 +216,16 @@ func Diagnose(ctx context.Context, target Target, f *Failure) *Failure {
 }
 
 // worstEvents returns the last warnings, or the last events where there are
-// none.
+// none. Of those that say the same it returns the last one.
 func worstEvents(events []Event) []Event {
 	const most = 10
+	last := map[string]int{}
+	for i, e := range events {
+		last[e.Message] = i
+	}
 	var warnings []Event
-	for _, e := range events {
-		if strings.EqualFold(e.Type, "Warning") {
+	for i, e := range events {
+		if strings.EqualFold(e.Type, "Warning") && last[e.Message] == i {
 			warnings = append(warnings, e)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -183,7 +184,7 @@ func (w *waiter) setDefaults() {
 		w.opts.Observe = func(Step) {}
 	}
 	if w.opts.Before != nil {
-		w.told = w.opts.Before.events
+		w.told = maps.Clone(w.opts.Before.events)
 		if s := w.opts.Before.Service; s != nil {
 			// A change makes one version at most.
 			w.newest = s.LatestVersion + 1
@@ -218,7 +219,7 @@ func (w *waiter) wait(ctx context.Context) (*Service, error) {
 			if ctx.Err() != nil {
 				return w.last, ctx.Err()
 			}
-			return w.last, &Failure{Name: w.name, Goal: w.opts.Goal, Service: w.last, TimedOut: w.opts.Timeout}
+			return w.last, w.failure(w.opts.Timeout)
 		case <-timer.C:
 		}
 		pause = min(2*pause, w.opts.Interval)
@@ -306,7 +307,7 @@ func (w *waiter) judge(s *Service) (done bool, err error) {
 		return false, nil
 	}
 	if !reached {
-		return true, &Failure{Name: w.name, Goal: w.opts.Goal, Service: s}
+		return true, w.failure(0)
 	}
 	w.tell(Step{Service: s, Done: true})
 	return true, nil
@@ -346,6 +347,15 @@ func (w *waiter) hopeless(s *Service) bool {
 		return w.opts.Goal == ToRun
 	}
 	return false
+}
+
+// failure is what is known of a wait that ends without its goal.
+func (w *waiter) failure(timedOut time.Duration) *Failure {
+	f := &Failure{Name: w.name, Goal: w.opts.Goal, Service: w.last, TimedOut: timedOut}
+	if w.opts.Before != nil {
+		f.before = w.opts.Before.events
+	}
+	return f
 }
 
 func (w *waiter) tell(s Step) {
