@@ -20,6 +20,10 @@ func TestMain(m *testing.M) {
 		helper()
 		return
 	}
+	if os.Getenv(uploadVariable) != "" {
+		uploadHelper()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
