@@ -88,6 +88,8 @@ type deployed struct {
 	traffic   traffic  // requests of late
 	doom      *Failure // what the next start is to end with
 
+	told map[string]bool // steps that the events of this operation have: instances take the same
+
 	// The operation that goes on, and its end.
 	abandon context.CancelFunc
 	settled chan struct{}

@@ -100,6 +100,10 @@ func (s *Server) report(d *deployed, in *instance, r Report) {
 	defer d.change()
 	switch r.Kind {
 	case Step:
+		if d.told[r.Text] {
+			return
+		}
+		d.told[r.Text] = true
 		s.note(d, event{Type: "Normal", Reason: d.status, Resource: "Pod", Instance: in.name, Message: r.Text})
 	case Ready:
 		in.endpoint = r.Endpoint

@@ -48,6 +48,7 @@ func (s *Server) operate(d *deployed, state string) {
 	before, done := d.settled, make(chan struct{})
 	d.abandon, d.settled = cancel, done
 	d.Updated = s.clock.Now().UTC()
+	d.told = map[string]bool{}
 	d.setStatus(op.state, upper(op.state), op.message)
 	s.normal(d, op.state, op.message)
 	s.save()

@@ -57,7 +57,9 @@ func (r *runner) Run(ctx context.Context, spec controlplane.Spec, report func(co
 	in := &instance{runner: r, spec: spec, report: report}
 	err := in.run(ctx)
 	if in.dir != nil {
-		err = errors.Join(err, in.dir.Close())
+		if closeErr := in.dir.Close(); closeErr != nil && err == nil {
+			err = closeErr
+		}
 	}
 	if ctx.Err() != nil {
 		return nil
