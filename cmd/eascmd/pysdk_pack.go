@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,13 +26,14 @@ type pysdkPackOptions struct {
 	glibc        string
 	explain      bool
 	upload       bool
+	uploading    uploadOptions
 }
 
 func newPysdkPackCommand(a *app) *cobra.Command {
 	var opts pysdkPackOptions
 	cmd := &cobra.Command{
 		Use:         "pack DIRECTORY",
-		Annotations: exits(fault.Description, fault.Processor, fault.Missing, fault.Interrupted),
+		Annotations: exits(fault.Description, fault.Processor, fault.Missing, fault.Remote, fault.Interrupted),
 		Short:       "Pack a processor in Python with its environment",
 		Long: `Writes a processor's directory into a package, a tar.gz that runs from any path on
 a Linux machine without Python: the environment in ENV/ is made independent of
@@ -46,10 +48,14 @@ warning where it fails.
 What no package needs is left out: version control, caches, virtual environments
 other than ENV, earlier packages. A file .easignore names more, a pattern a line as
 in .gitignore; !PATTERN takes something back. The environment is only touched by
-patterns that begin with ENV/. --explain lists what was left out.`,
+patterns that begin with ENV/. --explain lists what was left out.
+
+With --upload the package is uploaded, as ` + "`eascmd upload`" + ` does it, and its address
+printed, which is what processor_path names.`,
 		Example: `  eascmd pysdk pack ./demo
   eascmd pysdk pack ./demo -o /tmp/demo-1.tar.gz --level 9
   eascmd pysdk pack ./demo --force --explain
+  eascmd pysdk pack -u ./demo --to oss://my-bucket/processors
   eascmd pysdk pack ./demo -o json`,
 		Args: needArgs("the directory"),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -68,18 +74,27 @@ patterns that begin with ENV/. --explain lists what was left out.`,
 	flags.BoolVar(&opts.singleMember, "single-member", false, "write one gzip member instead of a chain of them, for readers that end after the first")
 	flags.BoolVar(&opts.noCheck, "no-check", false, "do not unpack the package and try its imports")
 	flags.StringVar(&opts.glibc, "glibc", packing.DefaultGLIBC, "`version` of the GNU C library where the service runs")
-	flags.BoolVarP(&opts.upload, "upload", "u", false, "upload the package (not in this version)")
+	flags.BoolVarP(&opts.upload, "upload", "u", false, "upload the package and print its address")
+	opts.uploading.register(cmd)
 	return cmd
 }
 
 func (o pysdkPackOptions) run(ctx context.Context, a *app, dir string) error {
-	if o.upload {
-		return fault.New(fault.Usage, "this version does not upload packages").
-			WithHint("pack without --upload, upload the file with a tool of your store, and name its address as processor_path")
+	if !o.upload && (o.uploading.to != "" || o.uploading.inner) {
+		return fault.New(fault.Usage, "--to and --inner say how a package is uploaded, and it is not").
+			WithHint("add --upload, or leave them out")
 	}
 	if o.level < 1 || o.level > 9 {
 		return fault.New(fault.Usage, "--level %d: the levels are 1 (fast) to 9 (small)", o.level).
 			WithHint("see `eascmd pysdk pack --help`")
+	}
+	var to *uploader
+	if o.upload { // before minutes are spent on packing
+		var err error
+		if to, err = o.uploading.open(ctx, a); err != nil {
+			return err
+		}
+		defer to.store.Close()
 	}
 	bar := partBar{term: a.term}
 	defer bar.done()
@@ -102,7 +117,15 @@ func (o pysdkPackOptions) run(ctx context.Context, a *app, dir string) error {
 	if err != nil {
 		return err
 	}
-	return a.printPackage(p, o.explain)
+	if to == nil {
+		return a.printPackage(p, o.explain, nil)
+	}
+	sent := to.result(nil)
+	if err := to.all(ctx, []localFile{{p.Path, filepath.Base(p.Path), p.Size}}, sent); err != nil {
+		return err
+	}
+	a.term.OK("%s target path: [%s]", sent.scheme, ui.Printable(sent.target()))
+	return a.printPackage(p, o.explain, sent)
 }
 
 // partBar shows the progress of one part after another. Its methods may be
@@ -140,8 +163,9 @@ func (b *partBar) end() {
 
 // printPackage prints the result of pysdk pack, and with explain what the package
 // is made of: as one result for programs, as one table after another for people.
-func (a *app) printPackage(p *packing.Package, explain bool) error {
-	made := packResult{Package: p}
+// sent is where it was uploaded to, nil for nowhere.
+func (a *app) printPackage(p *packing.Package, explain bool, sent *uploadResult) error {
+	made := packResult{Package: p, Upload: sent}
 	if !explain {
 		return a.print(made)
 	}
@@ -175,6 +199,7 @@ func (a *app) printPackage(p *packing.Package, explain bool) error {
 type packResult struct {
 	*packing.Package
 	*packExplained
+	Upload *uploadResult `json:"upload,omitempty"`
 }
 
 // View shows what was made.
@@ -192,7 +217,11 @@ func (r packResult) View() ui.View {
 	if r.Checked {
 		checked = "unpacked and tried"
 	}
-	return append(v, ui.Detail{Key: "Checked", Value: checked})
+	v = append(v, ui.Detail{Key: "Checked", Value: checked})
+	if r.Upload == nil {
+		return v
+	}
+	return append(v, ui.Detail{Key: "Address", Value: r.Upload.target()})
 }
 
 // packExplained is what --explain adds.

@@ -125,8 +125,9 @@ func TestPysdkPackMistakes(t *testing.T) {
 		{[]string{"demo", "-o", "no/where.tgz"}, 2, "there is no directory"},
 		{[]string{"demo", "--level", "0"}, 2, "the levels are 1 (fast) to 9 (small)"},
 		{[]string{"demo", "--level", "10"}, 2, "the levels are 1 (fast) to 9 (small)"},
-		{[]string{"demo", "-u"}, 2, "does not upload packages"},
-		{[]string{"demo", "--upload"}, 2, "does not upload packages"},
+		{[]string{"demo", "-u"}, 3, "the profile has no upload_prefix"},
+		{[]string{"demo", "--upload", "--to", "ftp://x"}, 2, "--to: \"ftp://x\" is no address"},
+		{[]string{"demo", "--to", "oss://bucket/x"}, 2, "add --upload"},
 	} {
 		got := runMain(t, "", append([]string{"pysdk", "pack"}, c.args...)...)
 		if got.status != c.status || got.stdout != "" || !strings.Contains(got.stderr, c.want) {

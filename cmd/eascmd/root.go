@@ -49,6 +49,7 @@ func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		newInitCommand,
 		newTestCommand,
+		newUploadCommand,
 		newServeCommand,
 		newPysdkCommand,
 		newImageCommand,

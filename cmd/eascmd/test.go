@@ -28,6 +28,7 @@ import (
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/service"
 	"github.com/openeas/eascmd/pkg/serving/event"
+	"github.com/openeas/eascmd/pkg/store"
 	"github.com/openeas/eascmd/pkg/ui"
 )
 
@@ -69,7 +70,8 @@ the endpoint and the token, and then shows the processor's output until Ctrl-C,
 which drains the service and removes all that was started.
 
 Relative paths in the description start at the current directory, or else at the
-description's. A local directory is linked and never copied. On Linux the
+description's; oss://, s3:// and http(s):// addresses are fetched, with the
+credentials of the profile where a store asks for them. A local directory is linked and never copied. On Linux the
 workspace is also at /eas/workspace and /home/admin/docker_ml/workspace where
 the system permits a private view of the file system.
 
@@ -411,6 +413,7 @@ func (t *testRun) prepare(ctx context.Context) error {
 		DescriptionDir: filepath.Dir(t.path),
 		CacheDir:       filepath.Join(cache, "downloads"),
 		CABundle:       t.caBundle,
+		Store:          func() (store.Options, error) { return t.storeOptions(ctx) },
 		Container:      t.daemon != nil,
 		Writable:       t.options.writable,
 		Step:           func(text string) { t.term.OK("%s", ui.Printable(text)) },

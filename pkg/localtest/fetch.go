@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -40,6 +41,8 @@ func (p *preparation) find(field, address string) (source, error) {
 		return source{path: found.Path, name: filepath.Base(found.Path), dir: found.Dir}, err
 	case scheme == "http" || scheme == "https":
 		return p.download(address)
+	case store.IsAddress(address):
+		return p.fetch(field, address)
 	default:
 		return source{}, fault.New(fault.Missing, "%s: %s:// addresses cannot be read by this version yet", field, scheme).
 			WithHint("fetch %s to this machine and write its local path", store.Mask(address))
@@ -57,6 +60,41 @@ func (p *preparation) download(address string) (source, error) {
 		Warn:     func(text string) { p.opts.warn(text, "") },
 	})
 	return source{path: path, name: name}, err
+}
+
+// fetch brings an object, or all below a prefix, from its store.
+func (p *preparation) fetch(field, address string) (source, error) {
+	addr, err := store.ParseAddress(address)
+	if err != nil {
+		return source{}, fault.New(fault.Description, "%s: %w", field, err)
+	}
+	name := path.Base(strings.TrimSuffix(addr.Key, "/"))
+	update, done := p.opts.progress(name)
+	defer done()
+	var options store.Options
+	if p.opts.Store != nil {
+		if options, err = p.opts.Store(); err != nil {
+			return source{}, fault.New(fault.KindOf(err), "%s: %w", field, err)
+		}
+	}
+	options.CABundle = p.opts.CABundle
+	if options.OSSEndpoint == "" {
+		options.OSSEndpoint = p.d.OSSEndpoint
+	}
+	fetched, err := store.Fetch(p.ctx, addr, store.FetchOptions{
+		Options:  options,
+		CacheDir: p.opts.CacheDir,
+		Progress: update,
+		Warn:     func(text string) { p.opts.warn(text, "") },
+	})
+	if err != nil {
+		return source{}, fault.New(fault.KindOf(err), "%s: %w", field, err)
+	}
+	info, err := os.Stat(fetched)
+	if err != nil {
+		return source{}, fault.New(fault.Failed, "%s: %w", field, err)
+	}
+	return source{path: fetched, name: name, dir: info.IsDir()}, nil
 }
 
 // model makes the model of the workspace at path. It returns the name of the

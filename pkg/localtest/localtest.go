@@ -14,6 +14,7 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/service"
+	"github.com/openeas/eascmd/pkg/store"
 )
 
 // Options say how a workspace is prepared. Only Dir must be set.
@@ -34,6 +35,10 @@ type Options struct {
 
 	CacheDir string // of downloads
 	CABundle string // a PEM file with certificate authorities, or empty
+
+	// Store says how stores are reached. It is asked when there is something to
+	// fetch from one; nil stands for a store that lets everybody in.
+	Store func() (store.Options, error)
 
 	// Step is told, in one sentence, what is about to be done; Warn is told what
 	// the user should know although it goes on.
