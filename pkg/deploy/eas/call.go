@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -65,7 +66,7 @@ func (t *Target) call(ctx context.Context, r request, out any) error {
 		if err != nil {
 			return fault.New(fault.KindOf(err), "%s: %w", what, err)
 		}
-		if f == nil || doubt && r.op.gone && f.Err == deploy.ErrNotFound {
+		if f == nil || doubt && r.op.gone && errors.Is(f, deploy.ErrNotFound) {
 			return nil
 		}
 		if r.op.repeat == reads {

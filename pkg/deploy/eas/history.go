@@ -41,7 +41,8 @@ func (m *eventText) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Events returns what happened to a service, the oldest first.
+// Events returns what happened to a service, the oldest first. Without Since
+// the API goes back seven days.
 func (t *Target) Events(ctx context.Context, name string, e deploy.EventsRequest) ([]deploy.Event, deploy.Reply, error) {
 	query := map[string]string{
 		"StartTime":    timeOf(e.Since),

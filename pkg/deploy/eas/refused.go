@@ -33,15 +33,7 @@ type refusal struct {
 func refused(r request, a *answer, c config.Credentials) *failure {
 	var body refusal
 	if err := json.Unmarshal(a.body, &body); err != nil || body.Code == "" && body.Message == "" && body.RequestID == "" {
-		f := unexpected(r.op, a, nil)
-		f.transient = isTransient(a.status)
-		f.Unsettled = a.status >= 500
-		f.after = retryAfter(a.header)
-		if a.status == http.StatusProxyAuthRequired {
-			f.kind, f.Why = fault.Missing, "the proxy wants a user name and a password"
-			f.hint = "put them into HTTP_PROXY or HTTPS_PROXY"
-		}
-		return f
+		return refusedByOthers(r, a)
 	}
 	f := &failure{kind: fault.Remote, Error: &deploy.Error{
 		Operation: r.op.name,
@@ -115,6 +107,25 @@ func refused(r request, a *answer, c config.Credentials) *failure {
 		f.transient = isTransient(a.status)
 		f.after = retryAfter(a.header)
 		f.hint = "try again later; ask the cloud's support with the request id"
+	}
+	return f
+}
+
+// refusedByOthers is about an answer that is not from the API: a proxy or a
+// balancer on the way sent it, or the endpoint is another server's.
+func refusedByOthers(r request, a *answer) *failure {
+	f := unexpected(r.op, a, nil)
+	f.transient = isTransient(a.status)
+	f.Unsettled = a.status >= 500
+	f.after = retryAfter(a.header)
+	switch {
+	case a.status == http.StatusProxyAuthRequired:
+		f.kind, f.Why = fault.Missing, "the proxy wants a user name and a password"
+		f.hint = "put them into HTTP_PROXY or HTTPS_PROXY"
+	case a.status == http.StatusTooManyRequests:
+		f.Err = deploy.ErrThrottled
+	case f.transient:
+		f.hint = "try again later"
 	}
 	return f
 }
