@@ -66,7 +66,7 @@ func (t *Target) call(ctx context.Context, r request, out any) error {
 		if err != nil {
 			return fault.New(fault.KindOf(err), "%s: %w", what, err)
 		}
-		if f == nil || doubt && r.op.gone && errors.Is(f, deploy.ErrNotFound) {
+		if f == nil || doubt && r.op.gone && errors.Is(f.Err, deploy.ErrNotFound) {
 			return nil
 		}
 		if r.op.repeat == reads {
