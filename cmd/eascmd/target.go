@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/openeas/eascmd/pkg/config"
 	"github.com/openeas/eascmd/pkg/config/credentials"
@@ -76,4 +79,29 @@ func place(w deploy.Where) string {
 		return w.Region
 	}
 	return w.Endpoint
+}
+
+// completeServices completes the name of a service. A shell does not wait long,
+// and shows no error.
+func (a *app) completeServices(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
+	defer cancel()
+	target, err := a.target(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	services, _, err := target.List(ctx, deploy.ListRequest{Filter: prefix})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, s := range services {
+		if strings.HasPrefix(s.Name, prefix) {
+			names = append(names, cobra.CompletionWithDesc(s.Name, string(s.Status)))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/deploy"
 	"github.com/openeas/eascmd/pkg/serving/wire"
 	"github.com/openeas/eascmd/pkg/ui"
 )
@@ -101,22 +104,72 @@ func versionOf(info *debug.BuildInfo) versionInfo {
 }
 
 func newVersionCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this program",
+	var o waitOptions
+	cmd := &cobra.Command{
+		Use:   "version [SERVICE VERSION]",
+		Short: "Print the version of this program, or switch a service to one of its versions",
+		Long: `Without arguments, prints the version of this program.
+
+With the name of a service and a number, makes the service run that version of
+itself, its latest or an earlier one, and waits until it does. ` + "`eascmd versions`" + `
+lists the versions of a service.`,
 		Example: `  eascmd version
-  eascmd version -o json`,
+  eascmd version -o json
+  eascmd version echo 3      # service echo runs its version 3`,
 		GroupID:     groupSettings,
-		Annotations: exits(),
-		Args: func(_ *cobra.Command, args []string) error {
-			// The original's `version SERVICE VERSION` switches a service to
-			// another version of itself.
-			if len(args) > 0 {
-				return fault.New(fault.Usage, "`eascmd version %s`: switching a service to another version is not there yet", args[0]).
-					WithHint("`eascmd version` without arguments prints the version of this program")
+		Annotations: exits(fault.Description, fault.Processor, fault.Missing, fault.Remote, fault.Interrupted),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
 			}
-			return nil
+			return needArgs("the name of the service", "the number of the version")(cmd, args)
 		},
-		RunE: func(*cobra.Command, []string) error { return a.print(versionOf(buildInfo())) },
+		ValidArgsFunction: a.completeServices,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.print(versionOf(buildInfo()))
+			}
+			if err := o.check(cmd.Flags().Changed); err != nil {
+				return err
+			}
+			return switchVersion(cmd.Context(), a, o, args[0], args[1])
+		},
 	}
+	cmd.Flags().SortFlags = false
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// switchVersion makes a service run another version of itself.
+func switchVersion(ctx context.Context, a *app, o waitOptions, name, number string) error {
+	version, err := strconv.Atoi(number)
+	if err != nil || version < 1 {
+		return fault.New(fault.Usage, "%q is no version: a whole number from 1 on is needed", number).
+			WithHint("`eascmd versions %s` lists them", name)
+	}
+	target, err := a.target(ctx)
+	if err != nil {
+		return err
+	}
+	w := target.Where()
+	a.announce(w)
+	before, err := deploy.Look(ctx, target, name)
+	if err != nil {
+		return err
+	}
+	if latest := before.Service.LatestVersion; latest > 0 && version > latest {
+		return fault.New(fault.Remote, "service %s has no version %d: the latest is %d", name, version, latest).
+			WithHint("`eascmd versions %s` lists them", name)
+	}
+	result := &actedOn{Service: name, Region: w.Region}
+	if before.Service.CurrentVersion == version && before.Service.Status == deploy.Running {
+		result.Status, result.Version = before.Service.Status, version
+		a.term.OK("Service [%s] in region [%s] runs version %d already", name, place(w), version)
+		return a.print(result)
+	}
+	if result.Reply, err = target.SwitchVersion(ctx, name, version); err != nil {
+		return err
+	}
+	message := fmt.Sprintf("is switching from version %d to version %d", before.Service.CurrentVersion, version)
+	return a.finishAct(ctx, target, o, result, deploy.WaitOptions{Before: before, Version: version}, message, nil)
 }
