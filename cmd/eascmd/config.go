@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,9 +37,15 @@ The file has a setting a line. Those above the first section are the profile
     [profile beijing]
     access_key_id = LTAI5tOther
     access_key_secret = ...
-    endpoint = pai-eas.cn-beijing.aliyuncs.com`,
+    endpoint = pai-eas.cn-beijing.aliyuncs.com
+
+What else it may say is in ` + "`eascmd config set --help`" + `. Where there is no access key in any
+of these places, those of Alibaba Cloud's other programs are looked at: the OIDC
+token of the environment, ~/.aliyun/config.json, ~/.alibabacloud/credentials,
+ALIBABA_CLOUD_CREDENTIALS_URI, and the role of this machine.`,
 		Example: `  eascmd config -i LTAI5tExample -e pai-eas.cn-beijing.aliyuncs.com
   printf %s "$SECRET" | eascmd config --profile ci -i LTAI5tExample -k -
+  eascmd config set upload_prefix oss://my-bucket/eas
   eascmd config show`,
 		GroupID:     groupSettings,
 		Annotations: exits(fault.Description, fault.Interrupted),
@@ -55,17 +61,14 @@ The file has a setting a line. Those above the first section are the profile
 		},
 	}
 	cmd.Flags().BoolVar(&secretStdin, "secret-stdin", false, "read the secret from standard input, as -k - does")
-	cmd.AddCommand(newConfigShowCommand(a), newConfigListCommand(a), newConfigPathCommand(a))
+	cmd.AddCommand(newConfigSetCommand(a), newConfigUnsetCommand(a), newConfigShowCommand(a), newConfigListCommand(a), newConfigPathCommand(a))
 	return cmd
 }
 
 // storeConfig changes a profile to what the flags, or their variables, say.
 func (a *app) storeConfig(ctx context.Context) error {
 	given := a.givenSettings()
-	profile := strings.ToLower(a.profile)
-	if profile == "" {
-		profile = config.DefaultProfile
-	}
+	profile := a.storedProfile()
 	if err := a.completeSettings(ctx, given); err != nil {
 		return err
 	}
@@ -82,12 +85,7 @@ func (a *app) storeConfig(ctx context.Context) error {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	path, err := a.configPath()
-	if err != nil {
-		return err
-	}
-	a.term.OK("Stored %s of profile [%s] in %s", strings.Join(names, ", "), profile, ui.Printable(path))
-	return nil
+	return a.tellStored("Stored", names, "of")
 }
 
 // givenSettings returns what flags and their variables set, by key.
@@ -206,7 +204,7 @@ Secrets are masked.`,
 			if err != nil {
 				return err
 			}
-			if _, err := settings.Credentials(); err != nil {
+			if _, err := settings.Credentials(); err != nil && !(errors.Is(err, config.ErrNoAccessKey) && settings.ECSRole() != "") {
 				a.warn([]config.Warning{{Text: err.Error(), Hint: fault.HintOf(err)}})
 			}
 			values := []config.Value{
@@ -226,21 +224,22 @@ Secrets are masked.`,
 type profileList []profileRow
 
 type profileRow struct {
-	Profile     string `json:"profile"`
-	AccessKeyID string `json:"accessKeyId"` // masked
-	Endpoint    string `json:"endpoint"`
-	Region      string `json:"region"`
-	Current     bool   `json:"current"`
+	Profile      string `json:"profile"`
+	AccessKeyID  string `json:"accessKeyId"` // masked
+	Endpoint     string `json:"endpoint"`
+	Region       string `json:"region"`
+	UploadPrefix string `json:"uploadPrefix"`
+	Current      bool   `json:"current"`
 }
 
 func (p profileList) View() ui.View {
-	list := ui.List{Header: []string{"Profile", "AccessKeyId", "Endpoint", "Region", "Current"}}
+	list := ui.List{Header: []string{"Profile", "AccessKeyId", "Endpoint", "Region", "UploadPrefix", "Current"}}
 	for _, row := range p {
 		current := ""
 		if row.Current {
 			current = "*"
 		}
-		list.Rows = append(list.Rows, []any{row.Profile, row.AccessKeyID, row.Endpoint, row.Region, current})
+		list.Rows = append(list.Rows, []any{row.Profile, row.AccessKeyID, row.Endpoint, row.Region, row.UploadPrefix, current})
 	}
 	return list
 }
@@ -257,13 +256,10 @@ func newConfigListCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			current := strings.ToLower(a.profile)
-			if current == "" {
-				current = config.DefaultProfile
-			}
+			current := a.storedProfile()
 			list := profileList{}
 			for _, p := range profiles {
-				list = append(list, profileRow{p.Profile, p.MaskedID(), p.Endpoint(), p.Region(), p.Profile == current})
+				list = append(list, profileRow{p.Profile, p.MaskedID(), p.GivenEndpoint(), p.Region(), p.UploadPrefix(), p.Profile == current})
 			}
 			if len(list) == 0 {
 				a.term.Info("there are no profiles; `eascmd config -i ID` makes one")

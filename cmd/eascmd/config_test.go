@@ -82,7 +82,7 @@ func TestGlobalFlagsBeforeTheCommand(t *testing.T) {
 		}
 	}
 	got = runMain(t, "", "config", "list")
-	if !strings.Contains(got.stdout, "| beijing | LTAI****1234 | 127.0.0.1:8080 |        | *       |") {
+	if !strings.Contains(got.stdout, "| beijing | LTAI****1234 | 127.0.0.1:8080 |        |              | *       |") {
 		t.Errorf("list:\n%s", got.stdout)
 	}
 }
@@ -151,6 +151,108 @@ func TestShowTellsOfHalfAKey(t *testing.T) {
 	emptyHome(t)
 	got := runMain(t, "", "-i", "a", "config", "show")
 	if !strings.Contains(got.stderr, "--access-key-id is given without access_key_secret") || got.status != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSetAndUnset(t *testing.T) {
+	home := emptyHome(t)
+	path := filepath.Join(home, ".eas", "config")
+	run := func(stdin string, args ...string) string {
+		t.Helper()
+		got := runMain(t, stdin, append([]string{"config"}, args...)...)
+		if got.status != 0 || got.stdout != "" {
+			t.Fatalf("%q: %+v", args, got)
+		}
+		return strings.TrimSuffix(strings.ReplaceAll(got.stderr, path, "FILE"), "\n")
+	}
+	wantFile := func(want string) {
+		t.Helper()
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(data)); diff != "" {
+			t.Errorf("file: -want +got:\n%s", diff)
+		}
+	}
+	said := []string{
+		run("secret\n", "-i", "LTAI5tabcdef1234", "-k", "-"),
+		run("", "set", "upload-prefix", "oss://my-bucket/eas"),
+		run("", "set", "endpoint", "HTTP://127.0.0.1:8099/"),
+		run("", "set", "region", "cn-local"),
+		run("", "set", "--profile", "CI", "role_arn", "acs:ram::1234567890:role/deployer"),
+	}
+	wantFile("access_key_id = LTAI5tabcdef1234\naccess_key_secret = secret\nupload_prefix = oss://my-bucket/eas\nendpoint = http://127.0.0.1:8099\nregion = cn-local\n" +
+		"\n[profile ci]\nrole_arn = acs:ram::1234567890:role/deployer\n")
+	list := runMain(t, "", "config", "list", "-o", "json")
+	var rows []profileRow
+	if err := json.Unmarshal([]byte(list.stdout), &rows); err != nil {
+		t.Fatalf("%v in %+v", err, list)
+	}
+	if diff := cmp.Diff([]profileRow{
+		{"default", "LTAI****1234", "http://127.0.0.1:8099", "cn-local", "oss://my-bucket/eas", true},
+		{"ci", "", config.DefaultEndpoint, "cn-shanghai", "", false},
+	}, rows); diff != "" {
+		t.Errorf("list: -want +got:\n%s", diff)
+	}
+	said = append(said,
+		run("", "unset", "sts_token", "upload_prefix"), // the token takes its key along
+		run("", "unset", "access_key_id", "s3_region"),
+	)
+	wantFile("endpoint = http://127.0.0.1:8099\nregion = cn-local\n\n[profile ci]\nrole_arn = acs:ram::1234567890:role/deployer\n")
+	want := []string{
+		"[OK] Stored access_key_id, access_key_secret of profile [default] in FILE",
+		"[OK] Stored upload_prefix of profile [default] in FILE",
+		"[OK] Stored endpoint of profile [default] in FILE",
+		"[OK] Stored region of profile [default] in FILE",
+		"[OK] Stored role_arn of profile [ci] in FILE",
+		"[OK] Removed access_key_id, access_key_secret, upload_prefix from profile [default] in FILE",
+		"profile [default] sets nothing of that",
+	}
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestSetRefuses(t *testing.T) {
+	home := emptyHome(t)
+	for _, test := range []struct {
+		args []string
+		want string // a part of standard error
+	}{
+		{[]string{"set", "upload_prefix"}, "value is missing"},
+		{[]string{"set", "upload_prefix", "a", "b"}, "an argument too many"},
+		{[]string{"set", "nonsense", "x"}, `there is no setting "nonsense"`},
+		{[]string{"unset", "nonsense"}, `there is no setting "nonsense"`},
+		{[]string{"unset"}, "a setting is missing"},
+		{[]string{"set", "access_key_secret", "hush"}, "is part of an access key"},
+		{[]string{"set", "access_key_id", "x"}, "config -i ID -k -"},
+		{[]string{"set", "upload_prefix", "my-bucket/eas"}, "oss://BUCKET/PREFIX"},
+		{[]string{"set", "endpoint", "cn-beijing"}, "its endpoint is pai-eas.cn-beijing.aliyuncs.com"},
+		{[]string{"set", "role_arn", "deployer"}, "acs:ram::ACCOUNT:role/NAME"},
+		{[]string{"set", "ecs_role", "a b"}, "the name of a role"},
+		{[]string{"set", "oss_endpoint", "ftp://x"}, "oss_endpoint: "},
+		{[]string{"set", "s3_region", "EU WEST"}, "a region is a name"},
+	} {
+		got := runMain(t, "", append([]string{"config"}, test.args...)...)
+		if got.status != 2 || got.stdout != "" || !strings.Contains(got.stderr, test.want) || strings.Contains(got.stderr, "hush") {
+			t.Errorf("%q: %+v, want status 2 and %q", test.args, got, test.want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(home, ".eas")); err == nil {
+		t.Error("something was written")
+	}
+}
+
+// A role of the machine stands in for the access key, so its lack is no news.
+func TestShowWithARoleOfTheMachine(t *testing.T) {
+	emptyHome(t)
+	if got := runMain(t, "", "config", "set", "ecs_role", "auto"); got.status != 0 {
+		t.Fatalf("%+v", got)
+	}
+	got := runMain(t, "", "config", "show")
+	if got.stderr != "" || !strings.Contains(got.stdout, "| ecs_role          | auto ") {
 		t.Errorf("%+v", got)
 	}
 }

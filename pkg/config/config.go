@@ -190,6 +190,23 @@ func Profiles(path string) ([]*Settings, error) {
 	return all, nil
 }
 
+// Stored lists the keys that a profile of a file sets, in the order of Keys. An
+// empty path means DefaultPath; a file that does not exist sets none.
+func Stored(path, profile string) ([]string, error) {
+	if path == "" {
+		var err error
+		if path, err = DefaultPath(); err != nil {
+			return nil, err
+		}
+	}
+	f, _, err := readFile(path, false)
+	if err != nil {
+		return nil, err
+	}
+	values := f.values(strings.ToLower(profile))
+	return slices.DeleteFunc(Keys(), func(key string) bool { return values[key] == "" }), nil
+}
+
 // read reads the file and notes what is odd about it. A file that must not be
 // missing is one that was asked for.
 func (s *Settings) read(must bool) (*file, error) {
@@ -415,7 +432,7 @@ func (s *Settings) Values() []Value {
 		{AccessKeyID, Mask(s.credentials.AccessKeyID), s.source[AccessKeyID]},
 		{AccessKeySecret, secret(s.credentials.AccessKeySecret), s.source[AccessKeySecret]},
 		{STSToken, secret(s.credentials.STSToken), s.source[STSToken]},
-		{Endpoint, s.shownEndpoint(), s.source[Endpoint]},
+		{Endpoint, s.GivenEndpoint(), s.source[Endpoint]},
 		{Region, s.region, s.source[Region]},
 	}
 	for _, key := range singleKeys() {
@@ -424,8 +441,9 @@ func (s *Settings) Values() []Value {
 	return values
 }
 
-// shownEndpoint returns the endpoint as it would be given.
-func (s *Settings) shownEndpoint() string {
+// GivenEndpoint returns the endpoint as it would be given: behind http:// where
+// it is spoken to so.
+func (s *Settings) GivenEndpoint() string {
 	if s.plainHTTP {
 		return "http://" + s.endpoint
 	}
