@@ -84,16 +84,20 @@ func (a Address) IsPrefix() bool { return a.Key == "" || strings.HasSuffix(a.Key
 // Join returns the address of what is called name below a. name has slashes
 // between its parts and must stay below a.
 func (a Address) Join(name string) (Address, error) {
-	if err := checkKey(name); err != nil || name == "" {
-		if err == nil {
-			err = errEmptyName
-		}
-		return Address{}, fault.New(fault.Usage, "%q cannot be the name of an object: %w", name, err)
+	err := checkKey(name)
+	if name == "" {
+		err = errEmptyName
 	}
 	if a.Key != "" && !strings.HasSuffix(a.Key, "/") {
 		a.Key += "/"
 	}
 	a.Key += name
+	if err == nil && a.Scheme != File {
+		err = checkKey(a.Key) // it may be too long by now
+	}
+	if err != nil {
+		return Address{}, fault.New(fault.Usage, "%q cannot be the name of an object: %w", name, err)
+	}
 	return a, nil
 }
 
