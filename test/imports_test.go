@@ -129,6 +129,17 @@ var importRules = []struct {
 		why:      "a successor of Docker's client is a change of one place",
 	},
 	{
+		packages: []string{"cmd", "internal", "pkg", "templates", "workers"},
+		except:   []string{"pkg/store"},
+		not:      []string{"github.com/aliyun/aliyun-oss-go-sdk", "github.com/minio"},
+		why:      "a successor of an object store's client is a change of one place",
+	},
+	{
+		packages: []string{"cmd", "internal", "pkg", "templates", "workers"},
+		not:      []string{"test"},
+		why:      "what is there to test against does not ship",
+	},
+	{
 		packages: []string{"pkg", "internal", "workers"},
 		not:      []string{"pkg/ui"},
 		except:   []string{"pkg/ui"},

@@ -164,22 +164,13 @@ func (s *ossStore) Open(ctx context.Context, key, etag string, offset int64) (io
 	}
 	o, err := ossObject(key, answer.header)
 	if err == nil && offset > 0 {
-		o.Size, err = ossRest(answer.header.Get("Content-Range"), offset)
+		o.Size, err = sizeOfRange(answer.header.Get("Content-Range"), offset)
 	}
 	if err != nil {
 		body.Close()
 		return nil, nil, err
 	}
 	return &ossBody{ReadCloser: body, ctx: ctx}, o, nil
-}
-
-// ossRest returns the size of the object that an answer is the rest of.
-func ossRest(contentRange string, offset int64) (int64, error) {
-	var first, last, size int64
-	if _, err := fmt.Sscanf(contentRange, "bytes %d-%d/%d", &first, &last, &size); err != nil || first != offset || last != size-1 {
-		return 0, &retryError{err: fault.New(fault.Remote, "the store answers with another part of the object than was asked for"), once: true}
-	}
-	return size, nil
 }
 
 // ossBody explains why reading an object ended early.

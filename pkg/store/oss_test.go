@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -294,7 +295,9 @@ func TestOSSCredentialsRefresh(t *testing.T) {
 
 func TestOSSCABundle(t *testing.T) {
 	r := newOSSRig(t)
-	secure := httptest.NewTLSServer(r.Server)
+	secure := httptest.NewUnstartedServer(r.Server)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // that somebody does not trust it
+	secure.StartTLS()
 	defer secure.Close()
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})

@@ -118,10 +118,11 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("it hangs", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		r.Inject(ossserver.Fault{Operation: ossserver.HeadObject, Action: ossserver.Hang})
 		go func() {
-			for len(r.Faults()) > 0 {
+			for len(r.Faults()) > 0 && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
 			cancel()

@@ -375,7 +375,7 @@ func (x *exchange) deleteMultipleObjects() error {
 // encoded writes a key as the request wants to have keys.
 func (x *exchange) encoded(key string) string {
 	if x.query.Get("encoding-type") == "url" {
-		return url.QueryEscape(key)
+		return escape(key)
 	}
 	return key
 }

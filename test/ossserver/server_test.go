@@ -500,6 +500,15 @@ func TestList(t *testing.T) {
 			}
 		}
 	}
+	// Not every client takes a plus for a space.
+	raw, err := b.Client.Conn.Do("GET", "models", "", map[string]any{"encoding-type": "url"}, nil, nil, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Body.Close()
+	if text, err := io.ReadAll(raw.Body); err != nil || !strings.Contains(string(text), "<Key>a%20b</Key>") {
+		t.Errorf("%s, %v", text, err)
+	}
 	if _, err := b.ListObjects(oss.MaxKeys(1001)); code(t, err) != "InvalidArgument" {
 		t.Error(err)
 	}
