@@ -29,11 +29,12 @@ const patience = 60 * time.Second
 
 // scriptCommands are the commands that our scripts have besides testscript's.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"status":  status,
-	"service": keepService,
-	"http":    request,
-	"port":    freePort,
-	"files":   serveFiles,
+	"status":    status,
+	"service":   keepService,
+	"http":      request,
+	"port":      freePort,
+	"files":     serveFiles,
+	"ossserver": serveOSS,
 }
 
 // status runs a program and checks its exit status:

@@ -1,0 +1,81 @@
+package test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/openeas/eascmd/test/ossserver"
+)
+
+// The access key that the OSS server of a script lets in.
+const (
+	scriptKeyID     = "LTAI5tScriptOfATest"
+	scriptKeySecret = "secret-of-the-script"
+)
+
+// ossServers holds each script's OSS server.
+var ossServers sync.Map // *testscript.TestScript -> *ossserver.Server
+
+// serveOSS runs an OSS server beside a script:
+//
+//	ossserver start BUCKET...       starts it; what eascmd needs to reach it is in the environment, and its
+//	                                endpoint in $OSS
+//	ossserver fail OPERATION TIMES  lets the next requests of this name be answered 503 (-1: all)
+//	ossserver well                  ends that
+//	ossserver count OPERATION N     checks how many requests of this name came since the last count
+func serveOSS(ts *testscript.TestScript, neg bool, args []string) {
+	const usage = "usage: ossserver start BUCKET... | fail OPERATION TIMES | well | count OPERATION N"
+	if neg || len(args) == 0 {
+		ts.Fatalf(usage)
+	}
+	if args[0] == "start" {
+		startOSS(ts, args[1:])
+		return
+	}
+	running, ok := ossServers.Load(ts)
+	if !ok {
+		ts.Fatalf("no OSS server was started")
+	}
+	s := running.(*ossserver.Server)
+	switch {
+	case args[0] == "fail" && len(args) == 3:
+		times, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		s.Inject(ossserver.Fault{Operation: args[1], Times: times, Action: ossserver.Fail, Status: 503})
+	case args[0] == "well" && len(args) == 1:
+		s.ClearFaults()
+	case args[0] == "count" && len(args) == 3:
+		got, _, _ := s.Count(args[1])
+		s.ForgetRequests()
+		if fmt.Sprint(got) != args[2] {
+			ts.Fatalf("%d requests of %s, want %s", got, args[1], args[2])
+		}
+	default:
+		ts.Fatalf(usage)
+	}
+}
+
+func startOSS(ts *testscript.TestScript, buckets []string) {
+	s, err := ossserver.New(ossserver.Options{Dir: filepath.Join(ts.MkAbs("."), ".ossserver")})
+	ts.Check(err)
+	const account = "1234567890123456"
+	s.SetKey(ossserver.Key{ID: scriptKeyID, Secret: scriptKeySecret, Account: account})
+	for _, bucket := range buckets {
+		ts.Check(s.CreateBucket(bucket, account))
+	}
+	l, err := s.Listen("127.0.0.1:0")
+	ts.Check(err)
+	ossServers.Store(ts, s)
+	ts.Defer(func() {
+		ossServers.Delete(ts)
+		l.Close()
+	})
+	ts.Setenv("OSS", l.URL)
+	ts.Setenv("EASCMD_OSS_ENDPOINT", l.URL)
+	ts.Setenv("EASCMD_ACCESS_KEY_ID", scriptKeyID)
+	ts.Setenv("EASCMD_ACCESS_KEY_SECRET", scriptKeySecret)
+}
