@@ -142,11 +142,8 @@ func Load(opts Options) (*Settings, error) {
 	}
 	stored := f.values(s.Profile)
 	s.resolveCredentials(opts.Flags, stored)
-	if opts.Profile != "" && stored[AccessKeyID] != "" && s.source[AccessKeyID] == EnvNames(AccessKeyID)[1] {
-		s.warnings = append(s.warnings, Warning{
-			Text: fmt.Sprintf("the access key of profile %q is not used: %s comes before it", s.Profile, s.source[AccessKeyID]),
-			Hint: "unset the ALIBABA_CLOUD_* variables to use the profile's",
-		})
+	if opts.Profile != "" && s.source[AccessKeyID] == EnvNames(AccessKeyID)[1] {
+		s.warnOfHidden(stored)
 	}
 	if err := s.resolveEndpoint(opts.Flags, stored); err != nil {
 		return nil, err
@@ -155,6 +152,23 @@ func Load(opts Options) (*Settings, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// warnOfHidden warns of a profile that was asked for by its name and whose
+// identity the environment hides.
+func (s *Settings) warnOfHidden(stored map[string]string) {
+	what := "access key"
+	switch {
+	case stored[AccessKeyID] != "":
+	case stored[ECSRole] != "":
+		what = "role of this machine"
+	default:
+		return
+	}
+	s.warnings = append(s.warnings, Warning{
+		Text: fmt.Sprintf("the %s of profile %q is not used: %s comes before it", what, s.Profile, s.source[AccessKeyID]),
+		Hint: "unset the ALIBABA_CLOUD_* variables to use the profile's",
+	})
 }
 
 // Profiles lists the profiles of a file with their settings.
