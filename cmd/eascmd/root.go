@@ -61,6 +61,7 @@ func commands() []func(*app) *cobra.Command {
 		newStopCommand,
 		newRestartCommand,
 		newDeleteCommand,
+		newDevCommand,
 		newSchemaCommand,
 		newConfigCommand,
 		newDoctorCommand,
