@@ -345,13 +345,6 @@ func (st *state) remove(bucket string, data ...piece) {
 	}
 }
 
-// discard removes data that came for nothing.
-func (st *state) discard(bucket string, data ...piece) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.remove(bucket, data...)
-}
-
 // object returns an object that stays readable until release is called.
 func (st *state) object(bucket, key string) (o *object, release func(), err error) {
 	st.mu.Lock()
