@@ -115,6 +115,8 @@ func (c *cloud) steady(text string) string {
 	for _, r := range changing {
 		text = r.pattern.ReplaceAllString(text, r.with)
 	}
+	// YAML quotes what could be taken for a number.
+	text = strings.ReplaceAll(text, `requestId: "REQUEST-ID"`, "requestId: REQUEST-ID")
 	// Boxes have the width of what was replaced.
 	text = regexp.MustCompile(`-{3,}`).ReplaceAllString(text, "---")
 	return regexp.MustCompile(` {2,}\|`).ReplaceAllString(text, " |")
@@ -276,6 +278,51 @@ func TestCreateFails(t *testing.T) {
 	}
 }
 
+func TestCreateFailsOverThere(t *testing.T) {
+	c := newCloud(t, controlplane.Delays{})
+	for _, test := range []struct {
+		reason string
+		status int
+		cause  string
+	}{{"image-pull", 7, "image"}, {"oom", 4, "oom"}, {"resources", 7, "resources"}} {
+		c.Inject(controlplane.Fault{Kind: controlplane.CreateFails, Reason: test.reason})
+		name := "echo_" + strings.ReplaceAll(test.reason, "-", "_")
+		path := describe(t, strings.Replace(echoJSON, "echo", name, 1), "t", "m", 1)
+		// What finds no room is waited for in vain.
+		got := must(t, test.status, "create", path, "-o", "json", "--timeout", "2s")
+		var result deployed
+		if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {
+			t.Fatal(err)
+		}
+		if result.Failure == nil || result.Failure.Cause != test.cause {
+			t.Errorf("%s: result %+v\n%s", test.reason, result.Failure, got.stderr)
+		}
+	}
+}
+
+func TestCreateWithoutAnswer(t *testing.T) {
+	c := newCloud(t, controlplane.Delays{})
+	for i, kind := range []controlplane.FaultKind{controlplane.ResetAfter, controlplane.FailedAfter} {
+		c.Inject(controlplane.Fault{Kind: kind, Action: "CreateService"})
+		path := describe(t, strings.Replace(echoJSON, "echo", fmt.Sprintf("echo%d", i), 1), "t", "m", 1)
+		got := must(t, 0, "create", path, "-o", "json")
+		if !strings.Contains(got.stderr, "whether the service is being created is not known") {
+			t.Errorf("%s: stderr:\n%s", kind, got.stderr)
+		}
+		var result deployed
+		if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {
+			t.Fatal(err)
+		}
+		if result.Status != "Running" || result.Version != 1 || result.Token != "t" {
+			t.Errorf("%s: result %+v", kind, result)
+		}
+	}
+	// A question that fails and a change whose answer is lost are asked again.
+	c.Inject(controlplane.Fault{Kind: controlplane.Unavailable, Action: "DescribeService", Times: 2})
+	c.Inject(controlplane.Fault{Kind: controlplane.ResetAfter, Action: "UpdateService"})
+	must(t, 0, "modify", "echo0", "-Dmetadata.cpu=2")
+}
+
 func TestCreateTimesOut(t *testing.T) {
 	newCloud(t, controlplane.Delays{})
 	path := describe(t, echoJSON, "t", "waiting", 1)
@@ -291,7 +338,7 @@ func TestCreateInterrupted(t *testing.T) {
 	newCloud(t, controlplane.Delays{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stdout, stderr watched
+	var stdout, stderr tripwire
 	stderr.when, stderr.then = "[OK] Waiting", cancel
 	status := Main(ctx, []string{"create", describe(t, echoJSON, "t", "waiting", 1)}, strings.NewReader(""), &stdout, &stderr)
 	if status != 130 {
@@ -304,15 +351,15 @@ func TestCreateInterrupted(t *testing.T) {
 	}
 }
 
-// watched calls then when something was written.
-type watched struct {
+// tripwire calls then when something was written.
+type tripwire struct {
 	mu   sync.Mutex
 	text strings.Builder
 	when string
 	then func()
 }
 
-func (w *watched) Write(p []byte) (int, error) {
+func (w *tripwire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, err := w.text.Write(p)
@@ -322,7 +369,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *watched) String() string {
+func (w *tripwire) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.text.String()

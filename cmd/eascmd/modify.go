@@ -270,7 +270,7 @@ func (c *change) run(ctx context.Context, a *app, target deploy.Target) error {
 		}
 		return a.print(result)
 	}
-	reply, err := c.plan.Do(ctx, target)
+	reply, err := c.plan.Do(ctx, target, deploy.SettleOptions{})
 	if err != nil {
 		return err
 	}

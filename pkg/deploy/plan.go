@@ -28,6 +28,8 @@ type Plan struct {
 
 	// Update is the request otherwise.
 	Update UpdateRequest
+
+	latest int // version, before
 }
 
 // PlanApply returns what it takes to make a service what a description says. It
@@ -45,7 +47,7 @@ func PlanApply(deployed *Service, wanted json.RawMessage) (*Plan, error) {
 			return nil, err
 		}
 	}
-	p := &Plan{Name: deployed.Name, Changes: changes, Update: UpdateRequest{Description: wanted}}
+	p := &Plan{Name: deployed.Name, Changes: changes, Update: UpdateRequest{Description: wanted}, latest: deployed.LatestVersion}
 	for _, c := range changes {
 		if !c.Removal() {
 			continue
@@ -72,7 +74,7 @@ func PlanModify(deployed *Service, part json.RawMessage) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Name: deployed.Name, Changes: changes, Update: UpdateRequest{Description: part}}
+	p := &Plan{Name: deployed.Name, Changes: changes, Update: UpdateRequest{Description: part}, latest: deployed.LatestVersion}
 	p.reduce()
 	return p, nil
 }
@@ -124,15 +126,20 @@ func keepInstances(changes []Change, have, wanted json.RawMessage) ([]Change, js
 }
 
 // Do carries a plan out, as far as to begin it. A plan without changes does
-// nothing.
-func (p *Plan) Do(ctx context.Context, target Target) (Reply, error) {
+// nothing. An update is sent once, since each may make a version: when its
+// answer is lost, the service is asked for until it shows the change.
+func (p *Plan) Do(ctx context.Context, target Target, opts SettleOptions) (Reply, error) {
 	switch {
 	case len(p.Changes) == 0:
 		return Reply{}, nil
 	case p.Scale:
 		return target.Scale(ctx, p.Name, p.Instances)
 	}
-	return target.Update(ctx, p.Name, p.Update)
+	reply, err := target.Update(ctx, p.Name, p.Update)
+	if Unsettled(err) {
+		return p.settle(ctx, target, err, opts)
+	}
+	return reply, err
 }
 
 // ParseSettings makes a part of a description of settings, each a path, "=" and

@@ -3,8 +3,10 @@ package deploy_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -85,7 +87,7 @@ func TestPlanIsIdempotent(t *testing.T) {
 			if (round == 0) != (len(plan.Changes) > 0) {
 				t.Errorf("round %d of %s: changes %v", round, wanted, plan.Changes)
 			}
-			if _, err := plan.Do(t.Context(), p); err != nil {
+			if _, err := plan.Do(t.Context(), p, deploy.SettleOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -153,5 +155,44 @@ func TestParseSettings(t *testing.T) {
 		if err == nil || fault.KindOf(err) != fault.Usage || !strings.HasPrefix(err.Error(), "-D") {
 			t.Errorf("%v: %v", settings, err)
 		}
+	}
+}
+
+func TestUpdateWithoutAnswer(t *testing.T) {
+	broken := &deploy.Error{Operation: "UpdateService", Unsettled: true, Err: errors.New("connection reset")}
+	quick := deploy.SettleOptions{Interval: time.Millisecond, Patience: 50 * time.Millisecond}
+	for _, test := range []struct {
+		name    string
+		wanted  string
+		arrives bool
+	}{
+		{"arrived", `{"name":"echo","metadata":{"cpu":2,"instance":1}}`, true},
+		{"lost", `{"name":"echo","metadata":{"cpu":2,"instance":1}}`, false},
+		{"a removal that is lost", `{"name":"echo","metadata":{"instance":1}}`, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlatform()
+			running(t, p)
+			s, err := p.Describe(t.Context(), "echo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := deploy.PlanApply(s, []byte(test.wanted))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.arrives {
+				p.unanswered = broken
+			} else {
+				p.faults["Update"] = []error{broken}
+			}
+			_, err = plan.Do(t.Context(), p, quick)
+			if test.arrives != (err == nil) {
+				t.Errorf("error %v", err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), "was not changed") || !errors.Is(err, broken)) {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

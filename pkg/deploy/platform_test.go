@@ -30,6 +30,8 @@ type platform struct {
 	latency int
 	// invisible makes Create lose its answer, and carry the request out or not.
 	invisible, lost bool
+	// unanswered is what Update fails with after it has done its work.
+	unanswered error
 }
 
 type service struct {
@@ -148,7 +150,7 @@ func (p *platform) Update(_ context.Context, name string, r deploy.UpdateRequest
 	if p.broken != "" && strings.Contains(string(description), p.broken) {
 		s.script = []deploy.State{deploy.Updating, deploy.Failed}
 	}
-	return p.reply(), nil
+	return p.reply(), p.unanswered
 }
 
 func (p *platform) Describe(_ context.Context, name string) (*deploy.Service, error) {

@@ -12,7 +12,38 @@ import (
 // SettleOptions says how patiently an open question is settled.
 type SettleOptions struct {
 	Interval time.Duration // between two looks; 0: 3 s, less at first
-	Patience time.Duration // after which a service that is not there will not come; 0: 30 s
+	Patience time.Duration // after which what does not show will not come; 0: 30 s
+}
+
+// look asks for a service until decide is content with it, or Patience is over;
+// the error is then that of the last question, which is nil where only decide
+// was not content.
+func (o SettleOptions) look(ctx context.Context, target Target, name string, decide func(*Service) bool) (found bool, err error) {
+	if o.Interval <= 0 {
+		o.Interval = defaultInterval
+	}
+	if o.Patience <= 0 {
+		o.Patience = defaultAppear
+	}
+	end := time.Now().Add(o.Patience)
+	pause := min(firstInterval, o.Interval)
+	for {
+		service, err := target.Describe(ctx, name)
+		switch {
+		case err == nil && decide(service):
+			return true, nil
+		case ctx.Err() != nil, time.Now().After(end), err != nil && !errors.Is(err, ErrNotFound) && !passing(err):
+			return false, err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false, err
+		case <-timer.C:
+		}
+		pause = min(2*pause, o.Interval)
+	}
 }
 
 // Settle finds out what became of a Create that left it open: cause is its
@@ -24,43 +55,23 @@ type SettleOptions struct {
 // that differs is somebody else's, and an error with ErrExists. When none
 // appears the request has not arrived, and the error says so.
 func Settle(ctx context.Context, target Target, request CreateRequest, cause error, opts SettleOptions) (*Created, error) {
-	if opts.Interval <= 0 {
-		opts.Interval = defaultInterval
+	var service *Service
+	found, err := opts.look(ctx, target, request.Name, func(s *Service) bool {
+		service = s
+		return true
+	})
+	switch {
+	case found:
+		return settled(service, request, cause)
+	case ctx.Err() != nil:
+		return nil, fault.New(fault.Interrupted, "service %s: whether it was created is not known: %w", request.Name, context.Cause(ctx)).
+			WithHint("`eascmd desc %s` tells", request.Name)
+	case errors.Is(err, ErrNotFound):
+		return nil, fault.New(kindOf(cause), "service %s was not created: %w", request.Name, cause).
+			WithHint("it did not appear for a while; the same command tries again")
 	}
-	if opts.Patience <= 0 {
-		opts.Patience = defaultAppear
-	}
-	end := time.Now().Add(opts.Patience)
-	pause := min(firstInterval, opts.Interval)
-	for {
-		service, err := target.Describe(ctx, request.Name)
-		switch {
-		case err == nil:
-			return settled(service, request, cause)
-		case ctx.Err() != nil:
-			return nil, fault.New(fault.Interrupted, "service %s: whether it was created is not known: %w", request.Name, context.Cause(ctx)).
-				WithHint("`eascmd desc %s` tells", request.Name)
-		case !errors.Is(err, ErrNotFound) && !passing(err):
-			return nil, unknown(request.Name, err)
-		case time.Now().After(end) && errors.Is(err, ErrNotFound):
-			return nil, fault.New(kindOf(cause), "service %s was not created: %w", request.Name, cause).
-				WithHint("it did not appear within %s; the same command tries again", opts.Patience)
-		case time.Now().After(end):
-			return nil, unknown(request.Name, err)
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-		case <-timer.C:
-		}
-		pause = min(2*pause, opts.Interval)
-	}
-}
-
-func unknown(name string, err error) error {
-	return fault.New(kindOf(err), "service %s: whether it was created is not known: %w", name, err).
-		WithHint("`eascmd desc %s` tells; do not create it again before", name)
+	return nil, fault.New(kindOf(err), "service %s: whether it was created is not known: %w", request.Name, err).
+		WithHint("`eascmd desc %s` tells; do not create it again before", request.Name)
 }
 
 // settled decides whether a service that is there is the one that was asked
@@ -95,4 +106,33 @@ func fits(deployed, sent json.RawMessage) bool {
 		}
 	}
 	return true
+}
+
+// settle finds out what became of an update whose error is cause.
+func (p *Plan) settle(ctx context.Context, target Target, cause error, opts SettleOptions) (Reply, error) {
+	found, err := opts.look(ctx, target, p.Name, func(s *Service) bool { return p.shows(s) })
+	switch {
+	case found:
+		return Reply{RequestID: RequestIDOf(cause)}, nil
+	case ctx.Err() != nil:
+		return Reply{}, fault.New(fault.Interrupted, "service %s: whether it was changed is not known: %w", p.Name, context.Cause(ctx))
+	case err == nil:
+		return Reply{}, fault.New(kindOf(cause), "service %s was not changed: %w", p.Name, cause).
+			WithHint("the change did not show for a while; the same command tries again, and does nothing where it came late")
+	}
+	return Reply{}, fault.New(kindOf(err), "service %s: whether it was changed is not known: %w", p.Name, err).
+		WithHint("the same command tries again, and does nothing where it was changed")
+}
+
+// shows reports whether a service has been changed as planned.
+func (p *Plan) shows(s *Service) bool {
+	if s.LatestVersion > p.latest {
+		return true
+	}
+	if len(s.Description) == 0 || !fits(s.Description, p.Update.Description) {
+		return false
+	}
+	// What was to go has to be gone.
+	changes, err := Diff(s.Description, p.Update.Description)
+	return err == nil && (!p.Update.Replace || len(changes) == 0)
 }
