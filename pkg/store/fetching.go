@@ -84,6 +84,7 @@ func newStoreFetch(addr Address, etag string, opts FetchOptions) *storeFetch {
 		},
 		masked: addr.String(),
 		key:    storeKey(opts.Store, addr),
+		exact:  etag != "",
 		ask:    s.ask,
 	}
 	return s

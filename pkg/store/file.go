@@ -240,6 +240,7 @@ func (s *fileStore) finish(root *os.Root, f *newFileIn, name string, metadata Me
 		return nil, err
 	}
 	syncIn(root, path.Dir(name))
+	sweep(root, path.Join(path.Dir(name), hiddenDir))
 	return &Object{Key: s.base + name, Size: info.Size(), ETag: `"` + sum + `"`, ModTime: info.ModTime(), Sums: Sums{SHA256: sum}}, nil
 }
 
@@ -324,6 +325,21 @@ func (s *fileStore) Delete(ctx context.Context, key string) error {
 	_ = root.Remove(infoName(name))
 	prune(root, path.Dir(name))
 	return nil
+}
+
+// sweep removes what killed processes have left in a hidden directory: files
+// that were being written, and uploads that nobody has gone on with for a week.
+func sweep(root *os.Root, hidden string) {
+	entries, err := fs.ReadDir(root.FS(), hidden)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && time.Since(info.ModTime()) > youngPart && !strings.HasSuffix(e.Name(), ".json") {
+			_ = root.RemoveAll(path.Join(hidden, e.Name()))
+		}
+	}
 }
 
 // prune removes directories that are empty now: objects are in none.

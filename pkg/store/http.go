@@ -104,6 +104,7 @@ type fetch struct {
 	masked string      // the address as it may be shown
 	key    string
 	cache  *cache
+	exact  bool // a copy of before does not do where the other side cannot be reached
 
 	// ask asks the other side once. It returns the entry of the file that is in
 	// the cache now, which may be cached, and how many bytes came.
@@ -157,7 +158,7 @@ func (f *fetch) run(ctx context.Context) (*entry, error) {
 	if err == nil {
 		return f.use(e), nil
 	}
-	if _, ok := errors.AsType[*retryError](err); ok && cached != nil && ctx.Err() == nil {
+	if _, ok := errors.AsType[*retryError](err); ok && cached != nil && !f.exact && ctx.Err() == nil {
 		f.warn("%s cannot be fetched (%v); using the copy of %s", f.masked, err, cached.Fetched.Local().Format(time.DateTime))
 		return f.use(cached), nil
 	}

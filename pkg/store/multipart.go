@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/openeas/eascmd/internal/fault"
 )
 
 // inParts sends the file in parts, and goes on with what was begun earlier.
@@ -169,13 +171,18 @@ func (u *upload) resume(ctx context.Context, partSize int64) (Multipart, *journa
 			return err
 		})
 	})
-	if errors.Is(err, ErrNoUpload) {
-		u.warn("what was sent of %s earlier is not gone on with: the store has given it up", u.opts.File)
-		os.Remove(u.checkpointFile())
-		return nil, nil, nil
-	}
 	if err != nil {
-		return nil, nil, err
+		// A store that will never tell must not be in the way for ever.
+		_, passes := errors.AsType[*retryError](err)
+		if passes || errors.Is(err, errCaller) || fault.KindOf(err) != fault.Remote || ctx.Err() != nil {
+			return nil, nil, err
+		}
+		if errors.Is(err, ErrNoUpload) {
+			err = errors.New("the store has given it up")
+		}
+		u.warn("what was sent of %s earlier is not gone on with: %v", u.opts.File, err)
+		u.forget(ctx)
+		return nil, nil, nil
 	}
 	// Only what both sides know of is certain: a part that the store alone has
 	// was on its way when we were interrupted.

@@ -17,8 +17,12 @@ var (
 	ErrParts    = errors.New("the store has not these parts")
 	ErrChanged  = errors.New("the object has changed")
 
-	// errForbidden: a HEAD is refused, whose answer cannot say why.
+	// errForbidden: these credentials have no right to it, or it is a HEAD that is
+	// refused, whose answer cannot say why.
 	errForbidden = errors.New("the store forbids it")
+
+	// errCaller: it is refused whatever was asked, because of who asks where.
+	errCaller = errors.New("the store lets nobody in like this")
 
 	// errFileChanged: what is being sent is written to.
 	errFileChanged = errors.New("the file has changed while it was being sent")
@@ -90,23 +94,23 @@ func (r *Refusal) class() refusalClass {
 	case "PreconditionFailed":
 		return refusalClass{cause: ErrChanged}
 	case "NoSuchBucket":
-		return refusalClass{why: "there is no such bucket", hint: "check the bucket's name and the region; a bucket is found at the endpoint of its own region only"}
+		return refusalClass{cause: errCaller, why: "there is no such bucket", hint: "check the bucket's name and the region; a bucket is found at the endpoint of its own region only"}
 	case "InvalidBucketName":
-		return refusalClass{why: "the bucket's name is wrong"}
+		return refusalClass{cause: errCaller, why: "the bucket's name is wrong"}
 	case "InvalidAccessKeyId", "InvalidAccessKeyID":
-		return refusalClass{why: "the access key id is not known", hint: hintKeys}
+		return refusalClass{cause: errCaller, why: "the access key id is not known", hint: hintKeys}
 	case "SignatureDoesNotMatch":
-		return refusalClass{why: "the signature is wrong, so the access key secret is not the one of this id", hint: hintKeys}
+		return refusalClass{cause: errCaller, why: "the signature is wrong, so the access key secret is not the one of this id", hint: hintKeys}
 	case "SecurityTokenExpired", "ExpiredToken", "TokenRefreshRequired":
-		return refusalClass{why: "the temporary credentials have expired", hint: hintToken}
+		return refusalClass{cause: errCaller, why: "the temporary credentials have expired", hint: hintToken}
 	case "InvalidSecurityToken", "InvalidToken", "SecurityTokenNotSupported":
-		return refusalClass{why: "the security token is not valid", hint: hintToken}
+		return refusalClass{cause: errCaller, why: "the security token is not valid", hint: hintToken}
 	case "RequestTimeTooSkewed", "RequestExpired":
-		return refusalClass{why: "this machine's clock is wrong", hint: hintClock}
+		return refusalClass{cause: errCaller, why: "this machine's clock is wrong", hint: hintClock}
 	case "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-		return refusalClass{why: "the bucket is in another region", hint: "give the endpoint or the region of the bucket"}
-	case "UserDisable", "AccountProblem", "InvalidObjectState":
-		return refusalClass{}
+		return refusalClass{cause: errCaller, why: "the bucket is in another region", hint: "give the endpoint or the region of the bucket"}
+	case "UserDisable", "AccountProblem":
+		return refusalClass{cause: errCaller}
 	case "BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidDigest", "IncompleteBody":
 		return refusalClass{retry: true, why: "what arrived is damaged"}
 	case "RequestTimeout", "SlowDown", "TooManyRequests", "Throttling", "ServiceUnavailable", "ServiceBusy", "InternalError",
@@ -115,7 +119,7 @@ func (r *Refusal) class() refusalClass {
 		return refusalClass{retry: true, hint: hintLater}
 	case "AccessDenied":
 		if strings.Contains(r.Message, "endpoint") { // OSS, of a bucket elsewhere
-			return refusalClass{why: "the bucket is in another region", hint: "give the endpoint or the region of the bucket"}
+			return refusalClass{cause: errCaller, why: "the bucket is in another region", hint: "give the endpoint or the region of the bucket"}
 		}
 	}
 	switch s := r.Status; {
@@ -126,9 +130,9 @@ func (r *Refusal) class() refusalClass {
 	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && r.Code == "":
 		return refusalClass{cause: errForbidden, hint: strings.Replace(hintRight, "%s", rights(r.Store), 1)}
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
-		return refusalClass{why: "the access key has no right to this", hint: strings.Replace(hintRight, "%s", rights(r.Store), 1)}
+		return refusalClass{cause: errForbidden, why: "the access key has no right to this", hint: strings.Replace(hintRight, "%s", rights(r.Store), 1)}
 	case s == http.StatusProxyAuthRequired:
-		return refusalClass{why: "the proxy wants to be logged in to", hint: "put the proxy's user name and password into HTTP_PROXY or HTTPS_PROXY"}
+		return refusalClass{cause: errCaller, why: "the proxy wants to be logged in to", hint: "put the proxy's user name and password into HTTP_PROXY or HTTPS_PROXY"}
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests,
 		s >= 500 && s != http.StatusNotImplemented && s != http.StatusHTTPVersionNotSupported:
 		return refusalClass{retry: true, hint: hintLater}
@@ -150,15 +154,16 @@ func (r *Refusal) Err() error {
 	c := r.class()
 	var err *fault.Error
 	switch {
-	case c.cause != nil && r.RequestID != "":
-		err = fault.New(fault.Remote, "%w (%s, request %s)", c.cause, codeOrStatus(r), r.RequestID)
-	case c.cause != nil:
-		err = fault.New(fault.Remote, "%w (%s)", c.cause, codeOrStatus(r))
 	case c.why != "":
 		err = fault.New(fault.Remote, "%s: %s", c.why, r.text())
-	default:
+	case c.cause == nil || c.cause == errCaller:
 		err = fault.New(fault.Remote, "%s", r.text())
+	case r.RequestID != "":
+		err = fault.New(fault.Remote, "%w (%s, request %s)", c.cause, codeOrStatus(r), r.RequestID)
+	default:
+		err = fault.New(fault.Remote, "%w (%s)", c.cause, codeOrStatus(r))
 	}
+	err.Err = c.cause
 	err.Hint = c.hint
 	if c.retry {
 		return &retryError{err: err, after: r.After}

@@ -100,15 +100,11 @@ func (f *treeFetch) run(ctx context.Context) (string, error) {
 		}
 		return f.use(last)
 	}
-	objects, err := f.list(ctx)
+	now, err := f.now(ctx)
 	if _, ok := errors.AsType[*retryError](err); ok && last != nil && ctx.Err() == nil {
 		f.warn("%s cannot be fetched (%v); using the copy of %s", f.addr, err, last.Fetched.Local().Format(time.DateTime))
-		return f.use(last)
+		return f.use(last) // all of it: new and old files are no model
 	}
-	if err != nil {
-		return "", err
-	}
-	now, err := f.fetch(ctx, objects)
 	if err != nil {
 		return "", err
 	}
@@ -209,7 +205,16 @@ func (f *treeFetch) check(objects []Object) error {
 	return nil
 }
 
-// fetch brings the objects into the cache.
+// now brings what is below the prefix into the cache.
+func (f *treeFetch) now(ctx context.Context) (*tree, error) {
+	objects, err := f.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return f.fetch(ctx, objects)
+}
+
+// fetch brings objects into the cache.
 func (f *treeFetch) fetch(ctx context.Context, objects []Object) (*tree, error) {
 	files := make([]treeFile, len(objects))
 	group, groupCtx := errgroup.WithContext(ctx)

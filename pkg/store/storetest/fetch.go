@@ -242,6 +242,33 @@ func testFetchPrefix(t *testing.T, p *place) {
 		t.Error("another content has the same directory")
 	}
 
+	// Out of reach, the last whole has to do; new and old files are no model.
+	first = fetch("model/")
+	before := files(t, first)
+	p.put(t, "model/model.bin", []byte("changed again"))
+	p.put(t, "model/sub/a.txt", []byte("changed too"))
+	for _, at := range []Op{List, OpenOp} {
+		p.Reset()
+		p.Before = func(op Op, _ int) error {
+			if op == at && (op == List || p.Count(op) > 1) {
+				return throttled()
+			}
+			return nil
+		}
+		var warned []string
+		opts.Attempts = 1
+		opts.Warn = func(text string) { warned = append(warned, text) }
+		dir, err := store.Fetch(t.Context(), p.address(t, "model/"), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, files(t, dir)); diff != "" || len(warned) != 1 || !strings.Contains(warned[0], "using the copy") {
+			t.Errorf("%s fails: %s, warnings %q", at, diff, warned)
+		}
+	}
+	p.Reset()
+	opts.Warn = nil
+
 	opts.MaxBytes = 3
 	if _, err := store.Fetch(t.Context(), p.address(t, "model/"), opts); err == nil || !strings.Contains(err.Error(), "larger") {
 		t.Errorf("more than may be fetched: %v", err)

@@ -62,6 +62,7 @@ func Run(t *testing.T, s Suite) {
 		{"UploadSame", testUploadSame},
 		{"UploadResumed", testUploadResumed},
 		{"UploadDoubt", testUploadDoubt},
+		{"UploadSilent", testUploadSilent},
 		{"UploadGoneMeanwhile", testUploadGoneMeanwhile},
 		{"UploadRetried", testUploadRetried},
 		{"UploadRefused", testUploadRefused},

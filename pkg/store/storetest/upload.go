@@ -289,6 +289,41 @@ func testUploadDoubt(t *testing.T, p *place) {
 	}
 }
 
+// A store that does not tell which parts it has is no reason to stop, unless it
+// tells nobody anything.
+func testUploadSilent(t *testing.T, p *place) {
+	data := Noise(1, 2*p.partSize+9)
+	refuse := func(code string, status int) func(Op, int) error {
+		return func(op Op, _ int) error {
+			if op == Parts {
+				return store.NewRefusal(store.OSS, status, code, "no", "1", nil).Err()
+			}
+			return nil
+		}
+	}
+	for code, status := range map[string]int{"AccessDenied": 403, "InvalidArgument": 400} {
+		opts := p.quick(t, code, file(t, data))
+		p.interrupt(t, opts, "before", PutPart, 3)
+		p.Before = refuse(code, status)
+		if done := p.upload(t, opts); done.Resumed != 0 {
+			t.Errorf("%s: %+v", code, done)
+		}
+	}
+	for code, status := range map[string]int{"InvalidAccessKeyId": 403, "SlowDown": 503} {
+		opts := p.quick(t, code, file(t, data))
+		opts.Attempts = 2
+		p.interrupt(t, opts, "before", PutPart, 3)
+		p.Before = refuse(code, status)
+		if _, err := store.Upload(t.Context(), opts); err == nil {
+			t.Errorf("%s: no error", code)
+		}
+		p.Reset()
+		if done := p.upload(t, opts); done.Resumed != 2*p.partSize {
+			t.Errorf("%s: what was there is forgotten: %+v", code, done)
+		}
+	}
+}
+
 // remember remembers the last upload in parts that was begun.
 type remember struct {
 	*Faults
