@@ -39,8 +39,12 @@ func TestDynamicCompletion(t *testing.T) {
 		{[]string{"config", "-i", ""}, []string{}},
 		{[]string{"test", "--engine", "d"}, []string{"docker"}},
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish", "powershell"}},
-		{[]string{"config", "s"}, []string{"show"}},
-		{[]string{"help", "config", ""}, []string{"list", "path", "show"}},
+		{[]string{"config", "s"}, []string{"set", "show"}},
+		{[]string{"help", "config", ""}, []string{"list", "path", "set", "show", "unset"}},
+		{[]string{"config", "set", "s3"}, []string{"s3_endpoint", "s3_region"}},
+		{[]string{"config", "unset", "access"}, []string{"access_key_id", "access_key_secret"}},
+		{[]string{"config", "set", "access"}, []string{}},
+		{[]string{"config", "set", "s3_region", ""}, []string{}},
 	}
 	for _, test := range tests {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

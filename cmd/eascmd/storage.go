@@ -5,7 +5,6 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/config"
-	"github.com/openeas/eascmd/pkg/config/credentials"
 	"github.com/openeas/eascmd/pkg/store"
 )
 
@@ -16,7 +15,7 @@ func (a *app) storeOptions(ctx context.Context) (store.Options, error) {
 	if err != nil {
 		return store.Options{}, err
 	}
-	identity, err := credentials.New(settings, credentials.Options{})
+	identity, err := a.identity(settings)
 	if err != nil {
 		return store.Options{}, err
 	}

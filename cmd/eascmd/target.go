@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openeas/eascmd/pkg/config"
-	"github.com/openeas/eascmd/pkg/config/credentials"
 	"github.com/openeas/eascmd/pkg/deploy"
 	"github.com/openeas/eascmd/pkg/deploy/eas"
 	"github.com/openeas/eascmd/pkg/store"
@@ -31,7 +30,7 @@ func (a *app) target(ctx context.Context) (deploy.Target, error) {
 
 // openEAS opens the target eas.
 func openEAS(_ context.Context, a *app, settings *config.Settings) (deploy.Target, error) {
-	identity, err := credentials.New(settings, credentials.Options{})
+	identity, err := a.identity(settings)
 	if err != nil {
 		return nil, err
 	}
