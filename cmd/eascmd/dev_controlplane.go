@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,19 +137,20 @@ func (o *controlPlaneOptions) run(ctx context.Context, a *app) error {
 		Endpoint: server.Endpoint(), PredictEndpoint: server.PredictEndpoint(), Region: server.Region(),
 		AccessKeyID: key.ID, UploadPrefix: objects, OSSEndpoint: o.ossEndpoint, Profile: o.profile,
 	}
-	if o.profile == "" {
-		if random {
-			result.AccessKeySecret = key.Secret
-		}
-	} else {
+	forget := func() {}
+	switch {
+	case o.profile != "":
 		if err := config.Save(a.configFile, o.profile, config.Change{Remove: true, Set: result.settings(key)}); err != nil {
 			return err
 		}
-		defer func() {
+		forget = sync.OnceFunc(func() {
 			if err := config.Save(a.configFile, o.profile, config.Change{Remove: true}); err != nil {
 				a.term.Warn("the profile could not be removed: %v", err)
 			}
-		}()
+		})
+		defer forget()
+	case random:
+		result.AccessKeySecret = key.Secret
 	}
 	a.term.OK("Control plane of region [%s] at [%s]", server.Region(), server.Endpoint())
 	if err := a.print(result); err != nil {
@@ -160,6 +161,7 @@ func (o *controlPlaneOptions) run(ctx context.Context, a *app) error {
 	}
 	a.term.Info("end it:   Ctrl-C")
 	<-ctx.Done()
+	forget() // a second signal may not leave the time for it
 	a.term.Info("ending: the instances of all services are stopped")
 	err = server.Close()
 	if err == nil {
@@ -361,7 +363,7 @@ func (r runningControlPlane) View() ui.View {
 		"upload_prefix = " + r.UploadPrefix,
 	}
 	if r.OSSEndpoint != "" {
-		lines = slices.Insert(lines, len(lines), "oss_endpoint = "+r.OSSEndpoint)
+		lines = append(lines, "oss_endpoint = "+r.OSSEndpoint)
 	}
 	return append(details, ui.Detail{Key: "Profile lines", Value: strings.Join(lines, "\n")})
 }

@@ -177,6 +177,9 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		out := r.Clone(r.Context())
 		out.URL.Host = target.Host
+		if r.Body != nil && r.Body != http.NoBody {
+			out.Body = io.NopCloser(r.Body) // a failed attempt closes it, and did not read it
+		}
 		resp, err := b.transport.RoundTrip(out)
 		op, dialed := errors.AsType[*net.OpError](err)
 		if err == nil || !dialed || op.Op != "dial" || try == most {
