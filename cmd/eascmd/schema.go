@@ -10,13 +10,15 @@ import (
 )
 
 func newSchemaCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "schema",
 		GroupID: groupDevelop,
 		Short:   "Print the JSON Schema of a service description",
 		Long: `Prints the JSON Schema of a service description: every field with its type,
 default and meaning. Editors complete and check a description that names the
-schema, or a file that holds it, under "$schema".`,
+schema, or a file that holds it, under "$schema".
+
+'eascmd schema output' prints that of what commands print with -o json.`,
 		Example:     `  eascmd schema > service.schema.json   # then "$schema": "./service.schema.json"`,
 		Args:        noArgs,
 		Annotations: exits(),
@@ -28,6 +30,8 @@ schema, or a file that holds it, under "$schema".`,
 			return a.print(jsonSchema{text})
 		},
 	}
+	cmd.AddCommand(newSchemaOutputCommand(a))
+	return cmd
 }
 
 // jsonSchema is the result of schema; it is JSON in every format but YAML.

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openeas/eascmd/pkg/deploy"
+	"github.com/openeas/eascmd/pkg/deploy/follow"
+	"github.com/openeas/eascmd/pkg/ui"
+)
+
+// inShanghai has tables show times as they are there.
+func inShanghai(t *testing.T) {
+	t.Helper()
+	was := time.Local
+	time.Local = time.FixedZone("CST", 8*60*60)
+	t.Cleanup(func() { time.Local = was })
+}
+
+func someTime(text string) time.Time {
+	at, err := time.Parse(time.DateTime, text)
+	if err != nil {
+		panic(err)
+	}
+	return at
+}
+
+const someDescription = `{"name":"scorer","token":"c2VjcmV0","generate_token":"false","metadata":{"instance":2,"cpu":1,"memory":1000},
+	"processor_path":"oss://models/scorer/pack-0123456789abcdef.tar.gz","processor_type":"python","processor_entry":"./app.py",
+	"processor_envs":[{"name":"DB_PASSWORD","value":"hunter2"},{"name":"LEVEL","value":"info"}]}`
+
+func someService() *deploy.Service {
+	return &deploy.Service{
+		Name: "scorer", ID: "eas-m-abc", Region: "cn-shanghai", Status: deploy.Running, Reason: "RUNNING", Message: "Service start successfully",
+		CreateTime: someTime("2026-02-21 08:35:41"), UpdateTime: someTime("2026-02-21 18:00:00"),
+		TotalInstances: 2, RunningInstances: 2, CPU: 1, MemoryMB: 1000, Image: "registry-vpc.cn-shanghai.aliyuncs.com/eas/scorer_cn-shanghai:v0.0.1-20260221",
+		Weight: 100, LatestVersion: 3, CurrentVersion: 2, Labels: map[string]string{"team": "search", "env": "prod"},
+		InternetEndpoint: "http://1.cn-shanghai.pai-eas.aliyuncs.com/api/predict/scorer", IntranetEndpoint: "http://1.vpc.cn-shanghai.pai-eas.aliyuncs.com/api/predict/scorer",
+		AccessToken: "YjQxZDYz", Description: json.RawMessage(someDescription),
+	}
+}
+
+// someResults are results with everything that is hard to print.
+func someResults() map[string]ui.Result {
+	reply := deploy.Reply{RequestID: "83945D4E-ED3E-4D35-A989-831E36BB1234", Message: "done"}
+	failed := deploy.Service{Name: "half\x1b[31m", Region: "cn-shanghai", Status: deploy.Failed, Weight: 5, TotalInstances: 10,
+		CreateTime: someTime("2026-02-21 08:35:41"), UpdateTime: someTime("2026-02-21 08:35:41"), AccessToken: "none of your business", Description: json.RawMessage(someDescription)}
+	waiting := someService()
+	waiting.Status, waiting.Reason, waiting.Message = deploy.Waiting, "WAITING", "no resources"
+	waiting.Image, waiting.IntranetEndpoint, waiting.InternetEndpoint, waiting.Labels, waiting.ID = "", "", "", nil, ""
+	waiting.SafetyLock, waiting.Group, waiting.TrafficState, waiting.Autoscaled = "dangerous", "search", "grouping", true
+	up := 0
+	rules := &deploy.Autoscaler{Min: 2, Max: 5, ScaleUpDelay: &up,
+		Strategies: []deploy.Strategy{{Metric: "qps", Threshold: 10}, {Metric: "cpu", Threshold: 0.5, Service: "other"}},
+		Current:    []deploy.Strategy{{Metric: "qps", Threshold: 7.25}}}
+	return map[string]ui.Result{
+		"list":       newServiceList([]deploy.Service{failed, *someService()}, reply),
+		"list-empty": newServiceList(nil, reply),
+		"desc":       newServiceDetails(someService()),
+		"desc-other": newServiceDetails(waiting),
+		"versions": newVersionList(someService(), []deploy.Version{
+			{ID: 3, BuildTime: someTime("2026-02-21 18:00:00"), Image: "r/i:3", ImageAvailable: true, Message: "crashed\nat once", Description: json.RawMessage(someDescription)},
+			{ID: 2, BuildTime: someTime("2026-02-21 17:00:00"), ImageAvailable: true, Runnable: true, Description: json.RawMessage(`{"containers":[{"image":"r/own:1"}]}`)},
+			{ID: 1, Runnable: true},
+		}, reply),
+		"showworkers": instanceList{reply.RequestID, "scorer", []deploy.Instance{
+			{Name: "scorer-69cf5dd6c7-5abcd", InnerIP: "10.240.0.12", HostIP: "10.224.0.3", StartTime: someTime("2026-02-21 08:35:41"), Restarts: 1, Status: "Running", ReadyProcesses: 1, TotalProcesses: 1,
+				Last: &deploy.LastState{ExitCode: 247, Reason: "Error", StartedAt: someTime("2026-02-21 05:36:56"), FinishedAt: someTime("2026-02-21 07:04:21")}},
+			{Name: "scorer-69cf5dd6c7-9xyzw", Status: "Pending", TotalProcesses: 1, Reason: "Unschedulable"},
+		}},
+		"deleteworkers": deletedInstances{reply.RequestID, "scorer", "cn-shanghai", []string{"scorer-69cf5dd6c7-5abcd"}},
+		"log":           logLines{reply.RequestID, "scorer", []follow.Line{{Instance: "a", Text: "one"}, {Instance: "b", Text: "two\ttabs \x1b[2J"}, {Instance: "b", Text: ""}}},
+		"log-one":       logLines{reply.RequestID, "scorer", []follow.Line{{Instance: "a", Text: "one"}, {Instance: "a", Text: "two"}}},
+		"log-empty":     logLines{reply.RequestID, "scorer", []follow.Line{}},
+		"events": eventList{reply.RequestID, "scorer", []deploy.Event{
+			{Time: someTime("2026-02-21 06:30:00"), Type: "Normal", Reason: "Updating", Resource: "Service", Message: `{"versionId":1,"message":"Stage scale complete","availableInstance":1}`},
+			{Time: someTime("2026-02-21 06:31:00"), Type: "Warning", Reason: "BackOff", Resource: "Pod", Message: "Instance scorer-5abcd not healthy: Instance crashed"},
+		}},
+		"release":   released{reply, "scorer", "cn-shanghai", trafficRule{100, "grouping"}, trafficRule{10, "grouping"}},
+		"autoscale": newScalerResult("scorer", deploy.Where{Region: "cn-shanghai"}, reply, rules),
+		"invoke": invokeResult{"http://host/api/predict/scorer", []invokeAnswer{
+			{Status: 200, Milliseconds: 12.5, Attempts: 1, Headers: map[string][]string{"Content-Type": {"text/plain"}}, Bytes: 5, Body: "<hi>\n"},
+			{Status: 503, Milliseconds: 1, Attempts: 3, Headers: map[string][]string{}, Bytes: 2, BodyBase64: []byte{0xff, 0}},
+		}},
+	}
+}
+
+func TestReadingGolden(t *testing.T) {
+	inShanghai(t)
+	for name, result := range someResults() {
+		for extension, format := range map[string]ui.Format{".txt": ui.Table, ".json": ui.JSON, ".yaml": ui.YAML} {
+			var out, talk bytes.Buffer
+			term := ui.New(strings.NewReader(""), &out, &talk, func(string) (string, bool) { return "", false })
+			if err := term.Print(format, result); err != nil {
+				t.Fatal(err)
+			}
+			for _, secret := range []string{"hunter2", "c2VjcmV0", "none of your business"} {
+				if strings.Contains(out.String(), secret) {
+					t.Errorf("%s%s shows %s", name, extension, secret)
+				}
+			}
+			golden := filepath.Join("testdata", "reading", name+extension)
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), out.String()); diff != "" {
+				t.Errorf("%s: -want +got:\n%s", golden, diff)
+			}
+			if talk.Len() > 0 {
+				t.Errorf("%s: on standard error: %s", golden, talk.String())
+			}
+		}
+	}
+}
+
+func TestParseSince(t *testing.T) {
+	inShanghai(t)
+	now := someTime("2026-03-01 12:00:00")
+	for text, want := range map[string]string{
+		"10m":                  "2026-03-01T11:50:00Z",
+		"24h":                  "2026-02-28T12:00:00Z",
+		"2026-03-01 12:00:00":  "2026-03-01T04:00:00Z",
+		"2026-03-01T12:00:00Z": "2026-03-01T12:00:00Z",
+		"2026-03-01 12:00":     "2026-03-01T04:00:00Z",
+		"2026-03-01":           "2026-02-28T16:00:00Z",
+		"-5m":                  "",
+		"yesterday":            "",
+		"10":                   "",
+	} {
+		got, err := parseSince(text, now)
+		if (err == nil) != (want != "") || err == nil && got.Format(time.RFC3339) != want {
+			t.Errorf("%s: %v, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
+func TestLogRequest(t *testing.T) {
+	now := someTime("2026-03-01 12:00:00")
+	for _, tt := range []struct {
+		name  string
+		o     logOptions
+		given bool
+		want  deploy.LogsRequest
+		err   string
+	}{
+		{"nothing", logOptions{tail: usualTail}, false, deploy.LogsRequest{Tail: usualTail}, ""},
+		{"since", logOptions{tail: usualTail, since: "1h"}, false, deploy.LogsRequest{Since: now.Add(-time.Hour)}, ""},
+		{"since and tail", logOptions{tail: 5, since: "1h"}, true, deploy.LogsRequest{Since: now.Add(-time.Hour), Tail: 5}, ""},
+		{"the rest", logOptions{worker: "w", container: "c", keyword: "k", previous: true}, true, deploy.LogsRequest{Instance: "w", Container: "c", Keyword: "k", Previous: true}, ""},
+		{"negative", logOptions{tail: -1}, true, deploy.LogsRequest{}, "--tail -1"},
+		{"both", logOptions{follow: true, previous: true}, false, deploy.LogsRequest{}, "exclude each other"},
+		{"no time", logOptions{since: "x"}, false, deploy.LogsRequest{}, "--since x"},
+	} {
+		got, err := tt.o.request(func(string) bool { return tt.given }, now)
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			continue
+		}
+		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v, -want +got:\n%s", tt.name, err, diff)
+		}
+	}
+}
+
+func TestScreenWriter(t *testing.T) {
+	var out strings.Builder
+	s := &screenWriter{w: &out}
+	for _, part := range []string{"a\xe4", "\xb8\xad\x1b[2Jb\xe4\xb8", "\xad\n"} {
+		if n, err := s.Write([]byte(part)); n != len(part) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if got, want := out.String(), ui.Printable("a中\x1b[2Jb中\n"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if _, err := s.Write([]byte("\x00")); err != errBinary {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestBelow(t *testing.T) {
+	const address = "http://h/api/predict/x"
+	for _, tt := range []struct{ address, path, want string }{
+		{address, "", address},
+		{address, "/sub", address + "/sub"},
+		{address + "/", "sub?a=1", address + "/sub?a=1"},
+		{address, "?a=1", address + "?a=1"},
+		{address + "?a=1", "", address + "?a=1"},
+		{address + "?a=1", "/sub", ""},
+		{"ftp://h/x", "", ""},
+		{"http://", "", ""},
+	} {
+		got, err := below(tt.address, tt.path)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%s and %s: %s, %v", tt.address, tt.path, got, err)
+		}
+	}
+}
