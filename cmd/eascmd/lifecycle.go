@@ -127,8 +127,13 @@ func (o *act) run(ctx context.Context, a *app, name string) error {
 		if trash != nil {
 			question = "Are you sure to delete the service [" + name + "] in [" + place(w) + "] and what is below " + trash.addr.String()
 		}
-		if yes, err := a.term.Confirm(ctx, question, a.yes); err != nil || !yes {
+		yes, err := a.term.Confirm(ctx, question, a.yes)
+		if err != nil {
 			return err
+		}
+		if !yes {
+			a.term.Info("service [%s] is left as it is", ui.Printable(name))
+			return nil
 		}
 	}
 	reply, err := target.Act(ctx, name, o.action)

@@ -82,19 +82,11 @@ type follower struct {
 
 func (f *follower) observe(s deploy.Step) {
 	line := ui.Printable(s.String())
-	switch {
-	case s.Event != nil:
-		if s.Event.Type == "Warning" {
-			f.term.Warn("%s", line)
-		} else {
-			f.term.OK("%s", line)
-		}
-		return
-	case !s.Done && line == f.last && time.Since(f.shown) < sameLine:
+	if !s.Done && line == f.last && time.Since(f.shown) < sameLine {
 		return
 	}
 	f.last, f.shown = line, time.Now()
-	if s.Trouble != nil || s.Newer != 0 {
+	if s.Trouble != nil || s.Newer != 0 || s.Event != nil && s.Event.Type == "Warning" {
 		f.term.Warn("%s", line)
 		return
 	}

@@ -37,6 +37,12 @@ const (
 	doubts        = 10
 )
 
+// A service whose instances end again and again may stay on its way for ever.
+const (
+	crashes   = 3 // ends of one instance after which its service is given up
+	crashLook = 4 // questions from one look at the instances to the next
+)
+
 // WaitOptions says what is waited for, and how.
 type WaitOptions struct {
 	Goal Goal
@@ -148,7 +154,7 @@ func stateLine(s *Service) string {
 // so does the end of Timeout. When ctx ends the error is of kind Interrupted,
 // and what was begun on the other side goes on.
 func Wait(ctx context.Context, target Target, name string, opts WaitOptions) (*Service, error) {
-	w := &waiter{target: target, name: name, opts: opts, told: map[Event]bool{}, began: time.Now()}
+	w := &waiter{target: target, name: name, opts: opts, told: map[Event]bool{}, began: time.Now(), restarts: map[string]int{}}
 	w.setDefaults()
 	service, err := w.wait(ctx)
 	if ctx.Err() != nil && err != nil {
@@ -171,6 +177,9 @@ type waiter struct {
 	seen    int       // times in a row that it was seen in a state that may be the last
 	newest  int       // the latest version known to be ours
 	foreign int       // the latest version known to be somebody else's
+
+	asked    int            // questions that were answered
+	restarts map[string]int // of instances, as they were seen first
 }
 
 func (w *waiter) setDefaults() {
@@ -235,7 +244,36 @@ func (w *waiter) ask(ctx context.Context) (done bool, err error) {
 	w.last, w.answer = service, time.Now()
 	w.tellEvents(ctx, service)
 	w.tellNewer(service)
-	return w.judge(service)
+	if done, err := w.judge(service); done {
+		return done, err
+	}
+	if w.asked++; w.opts.Goal == ToRun && w.asked%crashLook == 0 && w.crashing(ctx) {
+		return true, w.failure(0)
+	}
+	return false, nil
+}
+
+// crashing reports whether an instance has ended again and again since it is
+// watched.
+func (w *waiter) crashing(ctx context.Context) bool {
+	instances, _, err := w.target.Instances(ctx, w.name)
+	if err != nil {
+		return false // the next question may tell
+	}
+	for _, i := range instances {
+		first, seen := w.restarts[i.Name]
+		if !seen && (w.opts.Before != nil || w.last.LatestVersion > 1) {
+			// It may be one of the version before, with a past of its own.
+			first = i.Restarts
+		}
+		if !seen {
+			w.restarts[i.Name] = first
+		}
+		if i.Restarts-first >= crashes && i.Last != nil && i.ReadyProcesses < max(i.TotalProcesses, 1) {
+			return true
+		}
+	}
+	return false
 }
 
 // unanswered decides about a question that failed.

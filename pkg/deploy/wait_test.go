@@ -343,3 +343,45 @@ func TestRollbackWithoutVersion(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestWaitGivesUpCrashes(t *testing.T) {
+	last := &deploy.LastState{ExitCode: 139, Reason: "Error"}
+	for _, test := range []struct {
+		name      string
+		update    bool
+		instances []deploy.Instance
+		want      bool // it is given up
+	}{
+		{"new", false, []deploy.Instance{{Name: "a", TotalProcesses: 1, Restarts: 3, Last: last}}, true},
+		{"new, few", false, []deploy.Instance{{Name: "a", TotalProcesses: 1, Restarts: 2, Last: last}}, false},
+		{"recovered", false, []deploy.Instance{{Name: "a", TotalProcesses: 1, ReadyProcesses: 1, Restarts: 9, Last: last}}, false},
+		{"of the version before", true, []deploy.Instance{{Name: "a", TotalProcesses: 1, Restarts: 9, Last: last}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlatform()
+			p.next = nil
+			for range 30 {
+				p.next = append(p.next, deploy.Waiting)
+			}
+			p.next = append(p.next, deploy.Running)
+			create(t, p)
+			s := p.services["echo"]
+			s.instances = test.instances
+			opts := deploy.WaitOptions{}
+			if test.update {
+				var err error
+				if opts.Before, err = deploy.Look(t.Context(), p, "echo"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, _, err := wait(t.Context(), p, opts)
+			if f, ok := errors.AsType[*deploy.Failure](err); ok != test.want {
+				t.Fatalf("error %v", err)
+			} else if ok {
+				if f = deploy.Diagnose(t.Context(), p, f); f.Cause == nil || f.Cause.Name != "crash" || fault.KindOf(f) != fault.Processor {
+					t.Errorf("cause %+v", f.Cause)
+				}
+			}
+		})
+	}
+}
