@@ -37,9 +37,11 @@ type Options struct {
 	Fetch func(ctx context.Context, address string) (path string, err error)
 
 	// Daemon is the Docker Engine that instances run on; nil is the process
-	// engine. Version is that of the running eascmd, which a daemon with another
-	// CPU needs to know.
+	// engine. Base is what their image is built on, empty for the usual one.
+	// Version is that of the running eascmd, which a daemon with another CPU needs
+	// to know.
 	Daemon  *docker.Daemon
+	Base    string
 	Version string
 
 	// Executable is the program that has the command serve; empty means the
@@ -273,6 +275,7 @@ func (in *instance) engine(ctx context.Context) (engine.Engine, error) {
 	opts := docker.Options{
 		Daemon:     in.opts.Daemon,
 		Workspace:  in.work.Dir,
+		Base:       in.opts.Base,
 		CABundle:   in.opts.CABundle,
 		Executable: in.opts.Executable,
 		Version:    in.opts.Version,

@@ -21,10 +21,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/openeas/eascmd/internal/dockertest"
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/controlplane"
 	"github.com/openeas/eascmd/pkg/controlplane/onengine"
 	"github.com/openeas/eascmd/pkg/engine/child"
+	"github.com/openeas/eascmd/pkg/engine/docker"
 	"github.com/openeas/eascmd/pkg/engine/process"
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/service"
@@ -282,6 +284,26 @@ func TestCPP(t *testing.T) {
 		t.Errorf("answered %d %q", status, body)
 	}
 	l.wait(t, controlplane.Line, "echo: loaded", 1)
+	l.end()
+	if err := l.ended(t); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestCPPInAContainer(t *testing.T) {
+	program, base := dockertest.Program(t), dockertest.Base(t)
+	opts, path := options(t), echo(t)
+	daemon, err := docker.Connect(t.Context(), docker.ConnectOptions{Host: dockertest.Host(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.Close()
+	opts.Daemon, opts.Base, opts.Executable = daemon, base, program
+	l := run(t, opts, `{"name":"echo","processor_path":"file://`+path+`","processor_entry":"libecho.so","processor_type":"cpp"}`)
+	url := l.wait(t, controlplane.Ready, "", 1).Endpoint + "/api/predict/echo"
+	if status, body := call(t, url, "secret", "hello"); status != 200 || !strings.Contains(body, "hello") {
+		t.Errorf("answered %d %q", status, body)
+	}
 	l.end()
 	if err := l.ended(t); err != nil {
 		t.Errorf("ended with %v", err)
