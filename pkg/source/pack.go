@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -217,7 +218,7 @@ const packRules = 1
 func (p *part) fingerprint(ctx context.Context) (string, error) {
 	d := p.Description
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %q %q %q %q %v %v %q\n", packRules, p.Program, p.field, d.ProcessorType, d.ProcessorEntry, d.DataImage != "", p.NoCheck, packing.DefaultGLIBC)
+	fmt.Fprintf(h, "%d %q %q %q %q %v %v %q\n", packRules, p.Program, p.field, d.ProcessorType, path.Clean(filepath.ToSlash(d.ProcessorEntry)), d.DataImage != "", p.NoCheck, packing.DefaultGLIBC)
 	fmt.Fprintf(h, "%v %q %q\n", p.Elsewhere, runtime.GOOS, runtime.GOARCH)
 	ignore, err := p.ignore()
 	if err != nil {

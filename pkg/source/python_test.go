@@ -102,7 +102,6 @@ func TestPythonProject(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		{"import", map[string]string{"app.py": "import helper, nowhere\n"}, "nowhere"},
 		{"syntax", map[string]string{"app.py": "def (\n"}, "SyntaxError"},
 		{"CPU", map[string]string{"app.py": "import json\n", "ENV/bin/python": "\xcf\xfa\xed\xfe0123456789"}, "Mach-O"},
 	} {
