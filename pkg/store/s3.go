@@ -3,10 +3,10 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,6 +18,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -33,6 +34,7 @@ type s3Store struct {
 	keys   *s3Keys
 	wire   *s3Wire
 	secure bool
+	old    atomic.Bool // the store refuses checksums as Amazon has them since 2022
 }
 
 const (
@@ -145,53 +147,90 @@ func (b *s3Body) Read(p []byte) (int, error) {
 }
 
 func (s *s3Store) Put(ctx context.Context, key string, body *Body, metadata Metadata) (*Object, error) {
-	sums, err := s.sumsAhead(ctx, body)
-	if err != nil {
-		return nil, err
-	}
-	headers := map[string]string{s3CRC: sums.crc32c}
-	for name, value := range metadata {
-		headers["x-amz-meta-"+name] = value
-	}
 	ctx, seen := watched(ctx)
-	info, err := s.core.PutObject(ctx, s.bucket, key, body.Reader(ctx), body.Size(), "", sums.sha256,
-		minio.PutObjectOptions{UserMetadata: headers, DisableContentSha256: true})
+	var info minio.UploadInfo
+	err := s.summed(func(old bool) error {
+		sums, err := s.sumsAhead(ctx, body, old)
+		if err != nil {
+			return err
+		}
+		headers := s3Headers(metadata)
+		if !old {
+			headers[s3CRC] = sums.crc32c
+		}
+		info, err = s.core.PutObject(ctx, s.bucket, key, body.Reader(ctx), body.Size(), sums.md5, sums.sha256,
+			minio.PutObjectOptions{UserMetadata: headers, DisableContentSha256: true})
+		return err
+	})
 	if err != nil {
 		return nil, s.fail(ctx, seen, err)
 	}
 	return &Object{Key: key, Size: body.Size(), ETag: quoted(info.ETag), Sums: s3Sums(info.ChecksumCRC32C, info.ChecksumMode)}, nil
 }
 
-// sumsAhead are the checksums that go before what they are of.
+// summed makes a request with checksums. Stores that do not know them either
+// ignore them or refuse the request, which has changed nothing then; those get
+// it once more without, and all that follow.
+func (s *s3Store) summed(request func(old bool) error) error {
+	if s.old.Load() {
+		return request(true)
+	}
+	err := request(false)
+	refusal, ok := errors.AsType[minio.ErrorResponse](err)
+	if !ok || refusal.Code != "NotImplemented" && (refusal.StatusCode != http.StatusBadRequest || !strings.Contains(refusal.Message, "x-amz-checksum")) {
+		return err
+	}
+	s.old.Store(true)
+	return request(true)
+}
+
+// s3Headers returns what is kept with an object as minio takes it.
+func s3Headers(metadata Metadata) map[string]string {
+	headers := map[string]string{}
+	for name, value := range metadata {
+		headers["x-amz-meta-"+name] = value
+	}
+	return headers
+}
+
+// sumsAhead are the checksums that go before what they are of. Those that are
+// not needed are empty.
 type sumsAhead struct {
 	crc32c string // base64
-	sha256 string // hexadecimal; empty where the connection keeps what is sent from being changed
+	md5    string // base64; for stores that do not know the other
+	sha256 string // hexadecimal; where nothing else keeps the connection's content from being changed
 }
 
 // sumsAhead reads what is to be sent. The store computes them too and refuses
 // what has been damaged on its way.
-func (s *s3Store) sumsAhead(ctx context.Context, body *Body) (sumsAhead, error) {
-	crc := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	var sha hash.Hash
-	var w io.Writer = crc
+func (s *s3Store) sumsAhead(ctx context.Context, body *Body, old bool) (sums sumsAhead, err error) {
+	var sum, sha hash.Hash = crc32.New(crc32.MakeTable(crc32.Castagnoli)), nil
+	if old {
+		sum = md5.New()
+	}
+	w := io.Writer(sum)
 	if !s.secure {
 		sha = sha256.New()
-		w = io.MultiWriter(crc, sha)
+		w = io.MultiWriter(sum, sha)
 	}
 	section := io.NewSectionReader(body.SectionReader, 0, body.Size())
 	for {
 		if err := ctx.Err(); err != nil {
-			return sumsAhead{}, context.Cause(ctx)
+			return sums, context.Cause(ctx)
 		}
 		n, err := io.CopyN(w, section, 4<<20)
 		if err != nil && err != io.EOF {
-			return sumsAhead{}, err
+			return sums, err
 		}
 		if n == 0 || err == io.EOF {
 			break
 		}
 	}
-	sums := sumsAhead{crc32c: base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc.Sum32()))}
+	if text := base64.StdEncoding.EncodeToString(sum.Sum(nil)); old {
+		sums.md5 = text
+	} else {
+		sums.crc32c = text
+	}
 	if sha != nil {
 		sums.sha256 = hex.EncodeToString(sha.Sum(nil))
 	}
@@ -235,12 +274,16 @@ func (s *s3Store) Delete(ctx context.Context, key string) error {
 func (s *s3Store) CreateMultipart(ctx context.Context, key string, metadata Metadata) (Multipart, error) {
 	// The whole object gets a checksum that the parts' add up to, instead of one
 	// of their checksums, which nothing but the same parts could be held against.
-	headers := map[string]string{"x-amz-checksum-algorithm": "CRC32C", s3ChecksumType: s3FullObject}
-	for name, value := range metadata {
-		headers["x-amz-meta-"+name] = value
-	}
 	ctx, seen := watched(ctx)
-	id, err := s.core.NewMultipartUpload(ctx, s.bucket, key, minio.PutObjectOptions{UserMetadata: headers})
+	var id string
+	err := s.summed(func(old bool) (err error) {
+		headers := s3Headers(metadata)
+		if !old {
+			headers["x-amz-checksum-algorithm"], headers[s3ChecksumType] = "CRC32C", s3FullObject
+		}
+		id, err = s.core.NewMultipartUpload(ctx, s.bucket, key, minio.PutObjectOptions{UserMetadata: headers})
+		return err
+	})
 	if err != nil {
 		return nil, s.fail(ctx, seen, err)
 	}
@@ -261,13 +304,21 @@ func (m *s3Multipart) ID() string { return m.id }
 
 func (m *s3Multipart) PutPart(ctx context.Context, number int, body *Body) (Part, error) {
 	s := m.store
-	sums, err := s.sumsAhead(ctx, body)
-	if err != nil {
-		return Part{}, err
-	}
 	ctx, seen := watched(ctx)
-	part, err := s.core.PutObjectPart(ctx, s.bucket, m.key, m.id, number, body.Reader(ctx), body.Size(), minio.PutObjectPartOptions{
-		Sha256Hex: sums.sha256, DisableContentSha256: true, CustomHeader: http.Header{http.CanonicalHeaderKey(s3CRC): {sums.crc32c}},
+	var part minio.ObjectPart
+	err := s.summed(func(old bool) error {
+		sums, err := s.sumsAhead(ctx, body, old)
+		if err != nil {
+			return err
+		}
+		header := http.Header{}
+		if !old {
+			header.Set(s3CRC, sums.crc32c)
+		}
+		part, err = s.core.PutObjectPart(ctx, s.bucket, m.key, m.id, number, body.Reader(ctx), body.Size(), minio.PutObjectPartOptions{
+			Md5Base64: sums.md5, Sha256Hex: sums.sha256, DisableContentSha256: true, CustomHeader: header,
+		})
+		return err
 	})
 	if err != nil {
 		return Part{}, s.fail(ctx, seen, err)

@@ -150,6 +150,61 @@ func TestS3Damaged(t *testing.T) {
 	}
 }
 
+// A store that knows nothing of these checksums and refuses them is used
+// without: what is damaged on its way is refused by an older one.
+func TestS3OldStore(t *testing.T) {
+	server := s3server.Start(t)
+	server.SetEnv(t)
+	var damage atomic.Bool
+	var refused, verified atomic.Int64
+	proxy := before(t, server, func(r *http.Request) {
+		if r.Header.Get("Content-Md5") != "" {
+			verified.Add(1)
+		}
+		if damage.Load() {
+			r.Body = &damaged{ReadCloser: r.Body}
+		}
+	})
+	inner := proxy.Config.Handler
+	proxy.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.Header {
+			if strings.HasPrefix(name, "X-Amz-Checksum-") && name != "X-Amz-Checksum-Mode" {
+				refused.Add(1)
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprintf(w, "<Error><Code>InvalidArgument</Code><Message>Unsupported header '%s' received for this API call.</Message></Error>", strings.ToLower(name))
+				return
+			}
+		}
+		inner.ServeHTTP(w, r)
+	})
+	proxy.StartTLS()
+	s := openS3(t, "s3://"+server.Bucket, store.Options{S3Endpoint: proxy.URL, Client: proxy.Client()})
+	data := storetest.Noise(1, 12<<20)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done, err := store.Upload(t.Context(), store.UploadOptions{File: file, To: address(t, "s3://"+server.Bucket+"/x"), Store: s, CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done.Confirmed != "" || done.Retries != 0 || refused.Load() != 1 || verified.Load() != int64(done.Parts) {
+		t.Errorf("%+v; %d refused, %d verified", done, refused.Load(), verified.Load())
+	}
+	r, _, err := s.Open(t.Context(), "x", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); !bytes.Equal(got, data) || err != nil {
+		t.Errorf("%d bytes that are not the file's, %v", len(got), err)
+	}
+	damage.Store(true)
+	if _, err := s.Put(t.Context(), "bad", body(data[:1000]), nil); err == nil || !strings.Contains(err.Error(), "what arrived is damaged") {
+		t.Errorf("damaged: %v", err)
+	}
+}
+
 // damaged changes one byte of what is read.
 type damaged struct {
 	io.ReadCloser
