@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -26,9 +27,10 @@ var ossServers sync.Map // *testscript.TestScript -> *ossserver.Server
 //	                                endpoint in $OSS
 //	ossserver fail OPERATION TIMES  lets the next requests of this name be answered 503 (-1: all)
 //	ossserver well                  ends that
+//	ossserver wait OPERATION N      waits until so many requests of this name have come
 //	ossserver count OPERATION N     checks how many requests of this name came since the last count
 func serveOSS(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "usage: ossserver start BUCKET... | fail OPERATION TIMES | well | count OPERATION N"
+	const usage = "usage: ossserver start BUCKET... | fail OPERATION TIMES | well | wait OPERATION N | count OPERATION N"
 	if neg || len(args) == 0 {
 		ts.Fatalf(usage)
 	}
@@ -48,6 +50,16 @@ func serveOSS(ts *testscript.TestScript, neg bool, args []string) {
 		s.Inject(ossserver.Fault{Operation: args[1], Times: times, Action: ossserver.Fail, Status: 503})
 	case args[0] == "well" && len(args) == 1:
 		s.ClearFaults()
+	case args[0] == "wait" && len(args) == 3:
+		want, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		deadline := time.Now().Add(patience)
+		for got := 0; got < want; got, _, _ = s.Count(args[1]) {
+			if time.Now().After(deadline) {
+				ts.Fatalf("%d requests of %s, want %d", got, args[1], want)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
 	case args[0] == "count" && len(args) == 3:
 		got, _, _ := s.Count(args[1])
 		s.ForgetRequests()

@@ -98,6 +98,29 @@ func openPlace(ctx context.Context, cacheDir, field, path string, waiting func()
 	return pl, nil
 }
 
+// unused is how long a source's place is kept after it was published last.
+const unused = 30 * 24 * time.Hour
+
+// prune removes the places of sources that nobody has published for long, with
+// their packages. What cannot be removed stays.
+func prune(cacheDir string) {
+	states, err := filepath.Glob(filepath.Join(cacheDir, "sources", "*", "state.json"))
+	if err != nil {
+		return
+	}
+	for _, file := range states {
+		info, err := os.Stat(file)
+		if err != nil || time.Since(info.ModTime()) < unused {
+			continue
+		}
+		l := flock.New(filepath.Join(filepath.Dir(file), "lock"))
+		if got, err := l.TryLock(); got && err == nil {
+			_ = os.RemoveAll(filepath.Dir(file))
+		}
+		l.Close()
+	}
+}
+
 func (pl *place) stateFile() string { return filepath.Join(pl.dir, "state.json") }
 
 // save keeps the state.

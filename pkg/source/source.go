@@ -171,6 +171,7 @@ func (p *publisher) run(ctx context.Context) error {
 	if err := p.valid(p.Description.Canonical(), true); err != nil {
 		return err
 	}
+	prune(p.CacheDir)
 	for _, part := range parts {
 		if err := part.publish(ctx); err != nil {
 			return err

@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -256,6 +258,25 @@ func TestDamagedCache(t *testing.T) {
 	again := b.publish(b.options("service.json"))
 	if again.Uploads[0].Address != first.Uploads[0].Address || again.Uploads[0].Cached {
 		t.Errorf("%+v", again.Uploads[0])
+	}
+}
+
+// The cache does not grow for ever.
+func TestPrune(t *testing.T) {
+	b := object(t)
+	b.publish(b.onEAS("service.json"))
+	states, err := filepath.Glob(filepath.Join(b.cache, "sources", "*", "state.json"))
+	if err != nil || len(states) != 3 {
+		t.Fatalf("%v, %v", states, err)
+	}
+	old := time.Now().Add(-2 * unused)
+	if err := os.Chtimes(states[0], old, old); err != nil {
+		t.Fatal(err)
+	}
+	prune(b.cache)
+	left, err := filepath.Glob(filepath.Join(b.cache, "sources", "*"))
+	if err != nil || len(left) != 2 || slices.Contains(left, filepath.Dir(states[0])) {
+		t.Errorf("%v, %v", left, err)
 	}
 }
 
