@@ -171,6 +171,10 @@ func platformSigns() []sign {
 			return Cause{"health", "it runs, but does not answer the platform's health check", fault.Processor,
 				"let it listen on 0.0.0.0 and on the port of containers[0].port; a processor that loads for long may need a higher start-up time"}
 		}},
+		{`(?i)PROCESSOR_INVALID|processor_entry|processor_mainclass|(?:fail|error)\w*[^\n]*(?:load|initiali[sz])\w*[^\n]*(?:processor|model)|(?:load|initiali[sz])\w*[^\n]*(?:processor|model)[^\n]*(?:fail|error)`, func(*Failure, []string) Cause {
+			return Cause{"load", "its processor cannot be loaded", fault.Processor,
+				"`eascmd test` with the same description finds this here; processor_entry and processor_type have to fit the package"}
+		}},
 		{`(?i)CrashLoopBackOff|back-?off restarting`, func(f *Failure, _ []string) Cause {
 			if c := crashCause(f); c != nil {
 				return *c

@@ -53,6 +53,8 @@ func TestDiagnose(t *testing.T) {
 		{name: "port", log: []string{"OSError: [Errno 98] Address already in use"}, cause: "port", kind: fault.Processor},
 		{name: "crash", instances: instance(&deploy.LastState{ExitCode: 139, Reason: "Error"}), cause: "crash", kind: fault.Processor, text: "SIGSEGV"},
 		{name: "crash loop", events: warning("BackOff", "Back-off restarting failed container"), cause: "crash", kind: fault.Processor},
+		{name: "load", reason: "PROCESSOR_INVALID", message: "the processor holds no file libx.so", cause: "load", kind: fault.Processor, text: "cannot be loaded"},
+		{name: "load, in other words", message: "Failed to initialize the processor", cause: "load", kind: fault.Processor},
 		{name: "quota", message: "QuotaExceeded: 10 services", cause: "quota", kind: fault.Remote},
 		{name: "unknown", message: "the moon is in the wrong place", kind: fault.Remote, text: "the moon is in the wrong place", hint: "eascmd log echo"},
 		{name: "fine words are no cause", events: []deploy.Event{{Type: "Normal", Reason: "Pulling", Message: "Pulling image failed once, not found"}}, kind: fault.Remote},
