@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -49,10 +50,10 @@ func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		newInitCommand,
 		newTestCommand,
-		newUploadCommand,
 		newServeCommand,
 		newPysdkCommand,
 		newImageCommand,
+		newUploadCommand,
 		newCreateCommand,
 		newModifyCommand,
 		newApplyCommand,
@@ -105,6 +106,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 }
 
 func newRootCommand(a *app) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "eascmd [flags] command",
 		Short: "Run, check, pack and deploy processors of PAI-EAS",
@@ -129,8 +131,13 @@ With -o json a failure is an object on the last line of standard error:
 		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       versionOf(buildInfo()).Version,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				_, err := fmt.Fprintln(a.term.Out, "eascmd", versionOf(buildInfo()).Version)
+				return err
+			}
+			return cmd.Help()
+		},
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			return a.prepare(cmd)
 		},
@@ -139,7 +146,9 @@ With -o json a failure is an object on the last line of standard error:
 	root.SetIn(a.term.In)
 	root.SetOut(a.term.Out)
 	root.SetErr(a.term.Err)
-	root.SetVersionTemplate("eascmd {{.Version}}\n")
+	// Cobra's own flag would say it in words of its own, or by a template, for
+	// which the linker has to keep every method of the program.
+	root.Flags().BoolVar(&version, "version", false, "print the version of eascmd")
 	root.SetHelpFunc(a.help)
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(

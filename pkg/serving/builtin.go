@@ -1,12 +1,9 @@
 package serving
 
 import (
-	"bytes"
 	"net"
 	"strconv"
 	"strings"
-
-	"github.com/prometheus/common/expfmt"
 
 	"github.com/openeas/eascmd/pkg/runplan"
 )
@@ -85,15 +82,5 @@ func (b *builtin) upstreams(c call, name string) *reply {
 }
 
 func (b *builtin) prometheus() *reply {
-	families, err := b.metrics.registry.Gather()
-	if err != nil {
-		return textReply(500, err.Error())
-	}
-	var out bytes.Buffer
-	for _, family := range families {
-		if _, err := expfmt.MetricFamilyToText(&out, family); err != nil {
-			return textReply(500, err.Error())
-		}
-	}
-	return &reply{status: 200, contentType: string(expfmt.NewFormat(expfmt.TypeTextPlain)), body: out.Bytes()}
+	return &reply{status: 200, contentType: expositionType, body: b.metrics.expose()}
 }

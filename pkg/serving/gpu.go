@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/internal/nvidia"
 	"github.com/openeas/eascmd/pkg/runplan"
@@ -156,37 +154,21 @@ func (g *gpus) ask(answered chan struct{}) {
 	close(answered)
 }
 
-// The metrics of a GPU.
-var (
-	gpuLabels     = []string{"index", "uuid", "name"}
-	descGPUUse    = prometheus.NewDesc("eascmd_gpu_utilization_ratio", "Share of the last moment in which the GPU computed, by anybody.", gpuLabels, nil)
-	descGPUUsed   = prometheus.NewDesc("eascmd_gpu_memory_used_bytes", "Bytes of the GPU's memory that are in use, by anybody.", gpuLabels, nil)
-	descGPUMemory = prometheus.NewDesc("eascmd_gpu_memory_total_bytes", "Bytes of the GPU's memory.", gpuLabels, nil)
-)
-
-// Describe lists the metrics; with Collect it makes gpus a Prometheus collector.
-func (g *gpus) Describe(ch chan<- *prometheus.Desc) {
-	ch <- descGPUUse
-	ch <- descGPUUsed
-	ch <- descGPUMemory
-}
-
-// Collect leaves out what is not known.
-func (g *gpus) Collect(ch chan<- prometheus.Metric) {
+// expose adds the metrics of the GPUs, but for what is not known.
+func (g *gpus) expose(e *exposition) {
 	list, err := g.sample()
 	if err != nil {
 		return
 	}
 	for _, gpu := range list {
-		labels := []string{strconv.Itoa(gpu.Index), gpu.UUID, gpu.Name}
-		gauge := func(desc *prometheus.Desc, v float64) {
-			if v >= 0 {
-				ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+		gauge := func(name, help string, value float64) {
+			if value >= 0 {
+				e.gauge(name, help, value, label{"index", strconv.Itoa(gpu.Index)}, label{"name", gpu.Name}, label{"uuid", gpu.UUID})
 			}
 		}
-		gauge(descGPUUse, gpu.Use)
-		gauge(descGPUUsed, float64(gpu.Used))
-		gauge(descGPUMemory, float64(gpu.Memory))
+		gauge("eascmd_gpu_utilization_ratio", "Share of the last moment in which the GPU computed, by anybody.", gpu.Use)
+		gauge("eascmd_gpu_memory_used_bytes", "Bytes of the GPU's memory that are in use, by anybody.", float64(gpu.Used))
+		gauge("eascmd_gpu_memory_total_bytes", "Bytes of the GPU's memory.", float64(gpu.Memory))
 	}
 }
 

@@ -5,37 +5,27 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // metrics counts what the gateway does. Counting must cost next to nothing,
-// so the counters are plain atomics that a collector reads when it is asked.
+// so the counters are plain atomics that are read when somebody asks.
 type metrics struct {
 	started  time.Time
-	registry *prometheus.Registry
 	statuses [600]atomic.Int64 // answered requests by HTTP status
-	latency  prometheus.Histogram
+	latency  histogram
 	received atomic.Int64 // bytes of request bodies
 	sent     atomic.Int64 // bytes of answers
 	deaths   atomic.Int64 // of workers
 	gpus     *gpus        // nil: there are none
 	window   window
+
+	// What is counted elsewhere; see observe.
+	dispatcher *dispatcher
+	budget     *budget
+	workers    int
 }
 
-func newMetrics() *metrics {
-	m := &metrics{
-		started:  time.Now(),
-		registry: prometheus.NewRegistry(),
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "eascmd_request_duration_seconds",
-			Help:    "Time from a request's last byte to its answer, of requests to the processor.",
-			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 600},
-		}),
-	}
-	m.registry.MustRegister(m.latency)
-	return m
-}
+func newMetrics() *metrics { return &metrics{started: time.Now()} }
 
 // answered counts a request to the processor.
 func (m *metrics) answered(status int, received, sent int, start, end time.Time) {
@@ -45,7 +35,7 @@ func (m *metrics) answered(status int, received, sent int, start, end time.Time)
 	}
 	m.received.Add(int64(received))
 	m.sent.Add(int64(sent))
-	m.latency.Observe(took.Seconds())
+	m.latency.observe(took)
 	m.window.add(end, took)
 }
 
@@ -53,65 +43,38 @@ func (m *metrics) death() { m.deaths.Add(1) }
 
 // observe adds the numbers that live elsewhere.
 func (m *metrics) observe(d *dispatcher, b *budget, workers int) {
-	m.registry.MustRegister(&collector{m, d, b, workers})
+	m.dispatcher, m.budget, m.workers = d, b, workers
 }
 
 // observeGPUs adds the use of the GPUs, where there are any.
-func (m *metrics) observeGPUs(g *gpus) {
-	if g != nil {
-		m.gpus = g
-		m.registry.MustRegister(g)
-	}
-}
+func (m *metrics) observeGPUs(g *gpus) { m.gpus = g }
 
-// The collector's metrics.
-var (
-	descRequests = prometheus.NewDesc("eascmd_requests_total", "Requests to the processor, by the status of their answer.", []string{"status"}, nil)
-	descReceived = prometheus.NewDesc("eascmd_request_bytes_total", "Bytes of request bodies.", nil, nil)
-	descSent     = prometheus.NewDesc("eascmd_response_bytes_total", "Bytes of answers.", nil, nil)
-	descQueued   = prometheus.NewDesc("eascmd_queued_requests", "Requests that wait for a worker.", nil, nil)
-	descInflight = prometheus.NewDesc("eascmd_inflight_requests", "Requests at workers.", nil, nil)
-	descReady    = prometheus.NewDesc("eascmd_ready_workers", "Workers that take requests.", nil, nil)
-	descWorkers  = prometheus.NewDesc("eascmd_workers", "Workers that should take requests.", nil, nil)
-	descDeaths   = prometheus.NewDesc("eascmd_worker_deaths_total", "Workers that died.", nil, nil)
-	descMemory   = prometheus.NewDesc("eascmd_body_memory_bytes", "Bytes of bodies held in memory.", nil, nil)
-)
-
-// collector turns the counters into Prometheus's metrics.
-type collector struct {
-	m       *metrics
-	d       *dispatcher
-	b       *budget
-	workers int
-}
-
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range [...]*prometheus.Desc{descRequests, descReceived, descSent, descQueued, descInflight, descReady, descWorkers, descDeaths, descMemory} {
-		ch <- desc
-	}
-}
-
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	counter := func(desc *prometheus.Desc, n int64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
-	}
-	gauge := func(desc *prometheus.Desc, n int64) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n))
-	}
-	for status := range c.m.statuses {
-		if n := c.m.statuses[status].Load(); n > 0 {
-			counter(descRequests, n, strconv.Itoa(status))
+// expose returns all metrics as Prometheus reads them.
+func (m *metrics) expose() []byte {
+	var e exposition
+	e.add(m.latency.family("eascmd_request_duration_seconds", "Time from a request's last byte to its answer, of requests to the processor."))
+	requests := metricFamily{name: "eascmd_requests_total", help: "Requests to the processor, by the status of their answer.", kind: "counter"}
+	for status := range m.statuses {
+		if n := m.statuses[status].Load(); n > 0 {
+			requests.samples = append(requests.samples, sample{labels: []label{{"status", strconv.Itoa(status)}}, value: float64(n)})
 		}
 	}
-	queued, inflight, ready := c.d.load()
-	counter(descReceived, c.m.received.Load())
-	counter(descSent, c.m.sent.Load())
-	counter(descDeaths, c.m.deaths.Load())
-	gauge(descQueued, int64(queued))
-	gauge(descInflight, int64(inflight))
-	gauge(descReady, int64(ready))
-	gauge(descWorkers, int64(c.workers))
-	gauge(descMemory, c.b.inUse())
+	e.add(requests)
+	e.counter("eascmd_request_bytes_total", "Bytes of request bodies.", m.received.Load())
+	e.counter("eascmd_response_bytes_total", "Bytes of answers.", m.sent.Load())
+	e.counter("eascmd_worker_deaths_total", "Workers that died.", m.deaths.Load())
+	if m.dispatcher != nil {
+		queued, inflight, ready := m.dispatcher.load()
+		e.gauge("eascmd_queued_requests", "Requests that wait for a worker.", float64(queued))
+		e.gauge("eascmd_inflight_requests", "Requests at workers.", float64(inflight))
+		e.gauge("eascmd_ready_workers", "Workers that take requests.", float64(ready))
+		e.gauge("eascmd_workers", "Workers that should take requests.", float64(m.workers))
+		e.gauge("eascmd_body_memory_bytes", "Bytes of bodies held in memory.", float64(m.budget.inUse()))
+	}
+	if m.gpus != nil {
+		m.gpus.expose(&e)
+	}
+	return e.text()
 }
 
 // monitor is the answer of /api/builtin/monitor: counters since the start.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"strings"
-	"text/template"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -35,7 +34,7 @@ var prepare string
 // recipe is what an image is built from, but for its base.
 type recipe struct {
 	language   string
-	dockerfile string // a template, of recipeData
+	dockerfile string // with the names of recipeData between braces
 	data       recipeData
 
 	files []contextFile // beside the Dockerfile
@@ -48,6 +47,17 @@ type recipeData struct {
 	Base, BuildLabel    string
 	Host, Flags         string // of C: the path of the host in the image, its compiler's flags
 	Environment, Python string // of a development image: its path, and the version asked for or ""
+}
+
+// fill puts the data in the place of its names in a Dockerfile. It is no
+// text/template because that calls methods by name, for which the linker has to
+// keep every method of the program.
+func (d recipeData) fill(dockerfile string) string {
+	return strings.NewReplacer(
+		"{{Base}}", d.Base, "{{BuildLabel}}", d.BuildLabel,
+		"{{Host}}", d.Host, "{{Flags}}", d.Flags,
+		"{{Environment}}", d.Environment, "{{Python}}", d.Python,
+	).Replace(dockerfile)
 }
 
 // contextFile is a file of a build's context.
@@ -130,19 +140,12 @@ func (r *recipe) sum(baseID string) string {
 
 // context returns the build's context, a tar archive.
 func (r *recipe) context(baseID, build string) (io.Reader, error) {
-	t, err := template.New("Dockerfile").Parse(r.dockerfile)
-	if err != nil {
-		return nil, err
-	}
-	var text bytes.Buffer
 	data := r.data
 	data.Base, data.BuildLabel = baseID, buildLabel+"="+build
-	if err := t.Execute(&text, data); err != nil {
-		return nil, err
-	}
+	text := data.fill(r.dockerfile)
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	for _, f := range append([]contextFile{{"Dockerfile", text.Bytes()}}, r.files...) {
+	for _, f := range append([]contextFile{{"Dockerfile", []byte(text)}}, r.files...) {
 		header := &tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.data)), ModTime: time.Unix(0, 0)}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, err
