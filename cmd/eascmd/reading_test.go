@@ -16,30 +16,38 @@ import (
 	"github.com/openeas/eascmd/pkg/ui"
 )
 
-// inShanghai has tables show times as they are there.
-func inShanghai(t *testing.T) {
-	t.Helper()
-	was := time.Local
-	time.Local = time.FixedZone("CST", 8*60*60)
-	t.Cleanup(func() { time.Local = was })
-}
+// clock reads times as they are written in a zone: tables are compared in the
+// one of this machine, JSON in UTC.
+type clock struct{ zone *time.Location }
 
-func someTime(text string) time.Time {
-	at, err := time.Parse(time.DateTime, text)
+func (c clock) at(text string) time.Time {
+	t, err := time.ParseInLocation(time.DateTime, text, c.zone)
 	if err != nil {
 		panic(err)
 	}
-	return at
+	return t
+}
+
+func someTime(text string) time.Time { return clock{time.UTC}.at(text) }
+
+func TestTableTime(t *testing.T) {
+	at := someTime("2026-02-21 08:35:41")
+	if got, want := tableTime(at), at.Local().Format("2006-01-02 15:04:05"); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := tableTime(time.Time{}); got != "" {
+		t.Errorf("an unknown time is %q", got)
+	}
 }
 
 const someDescription = `{"name":"scorer","token":"c2VjcmV0","generate_token":"false","metadata":{"instance":2,"cpu":1,"memory":1000},
 	"processor_path":"oss://models/scorer/pack-0123456789abcdef.tar.gz","processor_type":"python","processor_entry":"./app.py",
 	"processor_envs":[{"name":"DB_PASSWORD","value":"hunter2"},{"name":"LEVEL","value":"info"}]}`
 
-func someService() *deploy.Service {
+func someService(c clock) *deploy.Service {
 	return &deploy.Service{
 		Name: "scorer", ID: "eas-m-abc", Region: "cn-shanghai", Status: deploy.Running, Reason: "RUNNING", Message: "Service start successfully",
-		CreateTime: someTime("2026-02-21 08:35:41"), UpdateTime: someTime("2026-02-21 18:00:00"),
+		CreateTime: c.at("2026-02-21 08:35:41"), UpdateTime: c.at("2026-02-21 18:00:00"),
 		TotalInstances: 2, RunningInstances: 2, CPU: 1, MemoryMB: 1000, Image: "registry-vpc.cn-shanghai.aliyuncs.com/eas/scorer_cn-shanghai:v0.0.1-20260221",
 		Weight: 100, LatestVersion: 3, CurrentVersion: 2, Labels: map[string]string{"team": "search", "env": "prod"},
 		InternetEndpoint: "http://1.cn-shanghai.pai-eas.aliyuncs.com/api/predict/scorer", IntranetEndpoint: "http://1.vpc.cn-shanghai.pai-eas.aliyuncs.com/api/predict/scorer",
@@ -48,11 +56,11 @@ func someService() *deploy.Service {
 }
 
 // someResults are results with everything that is hard to print.
-func someResults() map[string]ui.Result {
+func someResults(c clock) map[string]ui.Result {
 	reply := deploy.Reply{RequestID: "83945D4E-ED3E-4D35-A989-831E36BB1234", Message: "done"}
 	failed := deploy.Service{Name: "half\x1b[31m", Region: "cn-shanghai", Status: deploy.Failed, Weight: 5, TotalInstances: 10,
-		CreateTime: someTime("2026-02-21 08:35:41"), UpdateTime: someTime("2026-02-21 08:35:41"), AccessToken: "none of your business", Description: json.RawMessage(someDescription)}
-	waiting := someService()
+		CreateTime: c.at("2026-02-21 08:35:41"), UpdateTime: c.at("2026-02-21 08:35:41"), AccessToken: "none of your business", Description: json.RawMessage(someDescription)}
+	waiting := someService(c)
 	waiting.Status, waiting.Reason, waiting.Message = deploy.Waiting, "WAITING", "no resources"
 	waiting.Image, waiting.IntranetEndpoint, waiting.InternetEndpoint, waiting.Labels, waiting.ID = "", "", "", nil, ""
 	waiting.SafetyLock, waiting.Group, waiting.TrafficState, waiting.Autoscaled = "dangerous", "search", "grouping", true
@@ -61,17 +69,17 @@ func someResults() map[string]ui.Result {
 		Strategies: []deploy.Strategy{{Metric: "qps", Threshold: 10}, {Metric: "cpu", Threshold: 0.5, Service: "other"}},
 		Current:    []deploy.Strategy{{Metric: "qps", Threshold: 7.25}}}
 	return map[string]ui.Result{
-		"list":       newServiceList([]deploy.Service{failed, *someService()}, reply),
+		"list":       newServiceList([]deploy.Service{failed, *someService(c)}, reply),
 		"list-empty": newServiceList(nil, reply),
-		"desc":       newServiceDetails(someService()),
+		"desc":       newServiceDetails(someService(c)),
 		"desc-other": newServiceDetails(waiting),
-		"versions": newVersionList(someService(), []deploy.Version{
-			{ID: 3, BuildTime: someTime("2026-02-21 18:00:00"), Image: "r/i:3", ImageAvailable: true, Message: "crashed\nat once", Description: json.RawMessage(someDescription)},
-			{ID: 2, BuildTime: someTime("2026-02-21 17:00:00"), ImageAvailable: true, Runnable: true, Description: json.RawMessage(`{"containers":[{"image":"r/own:1"}]}`)},
+		"versions": newVersionList(someService(c), []deploy.Version{
+			{ID: 3, BuildTime: c.at("2026-02-21 18:00:00"), Image: "r/i:3", ImageAvailable: true, Message: "crashed\nat once", Description: json.RawMessage(someDescription)},
+			{ID: 2, BuildTime: c.at("2026-02-21 17:00:00"), ImageAvailable: true, Runnable: true, Description: json.RawMessage(`{"containers":[{"image":"r/own:1"}]}`)},
 			{ID: 1, Runnable: true},
 		}, reply),
 		"showworkers": instanceList{reply.RequestID, "scorer", []deploy.Instance{
-			{Name: "scorer-69cf5dd6c7-5abcd", InnerIP: "10.240.0.12", HostIP: "10.224.0.3", StartTime: someTime("2026-02-21 08:35:41"), Restarts: 1, Status: "Running", ReadyProcesses: 1, TotalProcesses: 1,
+			{Name: "scorer-69cf5dd6c7-5abcd", InnerIP: "10.240.0.12", HostIP: "10.224.0.3", StartTime: c.at("2026-02-21 08:35:41"), Restarts: 1, Status: "Running", ReadyProcesses: 1, TotalProcesses: 1,
 				Last: &deploy.LastState{ExitCode: 247, Reason: "Error", StartedAt: someTime("2026-02-21 05:36:56"), FinishedAt: someTime("2026-02-21 07:04:21")}},
 			{Name: "scorer-69cf5dd6c7-9xyzw", Status: "Pending", TotalProcesses: 1, Reason: "Unschedulable"},
 		}},
@@ -80,8 +88,8 @@ func someResults() map[string]ui.Result {
 		"log-one":       logLines{reply.RequestID, "scorer", []follow.Line{{Instance: "a", Text: "one"}, {Instance: "a", Text: "two"}}},
 		"log-empty":     logLines{reply.RequestID, "scorer", []follow.Line{}},
 		"events": eventList{reply.RequestID, "scorer", []deploy.Event{
-			{Time: someTime("2026-02-21 06:30:00"), Type: "Normal", Reason: "Updating", Resource: "Service", Message: `{"versionId":1,"message":"Stage scale complete","availableInstance":1}`},
-			{Time: someTime("2026-02-21 06:31:00"), Type: "Warning", Reason: "BackOff", Resource: "Pod", Message: "Instance scorer-5abcd not healthy: Instance crashed"},
+			{Time: c.at("2026-02-21 06:30:00"), Type: "Normal", Reason: "Updating", Resource: "Service", Message: `{"versionId":1,"message":"Stage scale complete","availableInstance":1}`},
+			{Time: c.at("2026-02-21 06:31:00"), Type: "Warning", Reason: "BackOff", Resource: "Pod", Message: "Instance scorer-5abcd not healthy: Instance crashed"},
 		}},
 		"release":   released{reply, "scorer", "cn-shanghai", trafficRule{100, "grouping"}, trafficRule{10, "grouping"}},
 		"autoscale": newScalerResult("scorer", deploy.Where{Region: "cn-shanghai"}, reply, rules),
@@ -93,9 +101,12 @@ func someResults() map[string]ui.Result {
 }
 
 func TestReadingGolden(t *testing.T) {
-	inShanghai(t)
-	for name, result := range someResults() {
-		for extension, format := range map[string]ui.Format{".txt": ui.Table, ".json": ui.JSON, ".yaml": ui.YAML} {
+	for extension, format := range map[string]ui.Format{".txt": ui.Table, ".json": ui.JSON, ".yaml": ui.YAML} {
+		c := clock{time.UTC}
+		if format == ui.Table {
+			c = clock{time.Local}
+		}
+		for name, result := range someResults(c) {
 			var out, talk bytes.Buffer
 			term := ui.New(strings.NewReader(""), &out, &talk, func(string) (string, bool) { return "", false })
 			if err := term.Print(format, result); err != nil {
@@ -130,22 +141,23 @@ func TestReadingGolden(t *testing.T) {
 }
 
 func TestParseSince(t *testing.T) {
-	inShanghai(t)
-	now := someTime("2026-03-01 12:00:00")
-	for text, want := range map[string]string{
-		"10m":                  "2026-03-01T11:50:00Z",
-		"24h":                  "2026-02-28T12:00:00Z",
-		"2026-03-01 12:00:00":  "2026-03-01T04:00:00Z",
-		"2026-03-01T12:00:00Z": "2026-03-01T12:00:00Z",
-		"2026-03-01 12:00":     "2026-03-01T04:00:00Z",
-		"2026-03-01":           "2026-02-28T16:00:00Z",
-		"-5m":                  "",
-		"yesterday":            "",
-		"10":                   "",
+	now, here := someTime("2026-03-01 12:00:00"), clock{time.Local}
+	for text, want := range map[string]time.Time{
+		"10m":                       someTime("2026-03-01 11:50:00"),
+		"24h":                       someTime("2026-02-28 12:00:00"),
+		"2026-03-01 12:00:00":       here.at("2026-03-01 12:00:00"),
+		"2026-03-01T12:00:00":       here.at("2026-03-01 12:00:00"),
+		"2026-03-01 12:00":          here.at("2026-03-01 12:00:00"),
+		"2026-03-01":                here.at("2026-03-01 00:00:00"),
+		"2026-03-01T12:00:00Z":      now,
+		"2026-03-01T20:00:00+08:00": now,
+		"-5m":                       {},
+		"yesterday":                 {},
+		"10":                        {},
 	} {
 		got, err := parseSince(text, now)
-		if (err == nil) != (want != "") || err == nil && got.Format(time.RFC3339) != want {
-			t.Errorf("%s: %v, %v, want %s", text, got, err, want)
+		if (err == nil) == want.IsZero() || !got.Equal(want) {
+			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
 		}
 	}
 }
