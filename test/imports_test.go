@@ -90,8 +90,13 @@ var importRules = []struct {
 	},
 	{
 		packages: []string{"pkg/deploy"},
-		not:      []string{"pkg/localtest"}, deep: true,
+		not:      []string{"pkg/localtest", "pkg/source"}, deep: true,
 		why: "running here and deploying are independent",
+	},
+	{
+		packages: []string{"pkg/source"},
+		not:      []string{"pkg/deploy"}, deep: true,
+		why: "what is deployed is in its place before a target is asked",
 	},
 	{
 		packages: []string{"pkg/doctor"},

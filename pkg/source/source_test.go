@@ -17,9 +17,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/config"
+	"github.com/openeas/eascmd/pkg/config/credentials"
 	"github.com/openeas/eascmd/pkg/pack"
 	"github.com/openeas/eascmd/pkg/service"
 	"github.com/openeas/eascmd/pkg/store"
+	"github.com/openeas/eascmd/test/ossserver"
 )
 
 // bench is a project and where it is published to.
@@ -226,6 +229,61 @@ func TestPublish(t *testing.T) {
 	packages, err := filepath.Glob(filepath.Join(b.cache, "sources", "*", "*"+packageExt))
 	if err != nil || len(packages) != 1 {
 		t.Errorf("packages in the cache: %v, %v", packages, err)
+	}
+}
+
+// The same on OSS, with the credentials of a profile.
+func TestPublishOSS(t *testing.T) {
+	b := object(t)
+	server, err := ossserver.New(ossserver.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := config.Credentials{AccessKeyID: "LTAI5tPublish", AccessKeySecret: "secret"}
+	server.SetKey(ossserver.Key{ID: key.AccessKeyID, Secret: key.AccessKeySecret, Account: "1"})
+	if err := server.CreateBucket("models", "1"); err != nil {
+		t.Fatal(err)
+	}
+	l, err := server.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	options := func() Options {
+		o := b.onEAS("service.json")
+		o.DryRun = false
+		o.Store = store.Options{OSSEndpoint: l.URL, Region: server.Region(), Credentials: credentials.Static(key)}
+		return o
+	}
+	first := b.publish(options())
+	if _, received, _ := server.Count(ossserver.PutObject); received == 0 {
+		t.Error("nothing was sent")
+	}
+	for _, u := range first.Uploads {
+		addr, err := store.ParseAddress(u.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := store.Fetch(t.Context(), addr, store.FetchOptions{Options: options().Store, CacheDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(path); err != nil || int64(len(data)) != u.Size {
+			t.Errorf("%s: %d bytes, want %d, %v", u.Address, len(data), u.Size, err)
+		}
+	}
+	server.ForgetRequests()
+	again := b.publish(options())
+	if n, _, _ := server.Count(ossserver.PutObject); n != 0 || !again.Uploads[0].Present {
+		t.Errorf("%d objects were sent again", n)
+	}
+
+	// A wrong key ends it, and is not told.
+	o := options()
+	o.Store.Credentials = credentials.Static{AccessKeyID: key.AccessKeyID, AccessKeySecret: "wrong-one"}
+	o.Prefix.Key = "other/"
+	if _, err := Publish(t.Context(), o); fault.KindOf(err) != fault.Remote || strings.Contains(err.Error()+fault.HintOf(err), "wrong-one") {
+		t.Errorf("%v of kind %v", err, fault.KindOf(err))
 	}
 }
 
