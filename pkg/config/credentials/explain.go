@@ -99,7 +99,7 @@ func machineError(p *place, text string) error {
 		return absent(fault.Missing, hint, "the machine's metadata at %s cannot be reached", address)
 	case strings.HasPrefix(text, "get role name failed: "), strings.Contains(text, "httpStatus: 404"):
 		return absent(fault.Description, "attach a RAM role to the machine in the ECS console, or name the one that it has with `eascmd config set ecs_role NAME`",
-			"missing role: this machine has none of that name")
+			"missing role: this machine has none, or none of that name")
 	case strings.HasPrefix(text, "refresh Ecs sts token err"):
 		return absent(fault.Remote, "try again; if it stays so, attach the role to the machine again", "the machine's metadata at %s gave no key", address)
 	}
