@@ -49,7 +49,7 @@ func (f *Failure) Error() string {
 	if f.Cause != nil {
 		b.WriteString(": " + f.Cause.Text)
 	}
-	if s := f.Service; s != nil {
+	if s := f.Service; s != nil && (f.Cause == nil || !f.Cause.whole) {
 		if said := s.said(); said != "" {
 			fmt.Fprintf(&b, ": %s", said)
 		}
@@ -137,11 +137,15 @@ func (i *Instance) words() string {
 
 // Words says how a process ended.
 func (l *LastState) Words() string {
-	text := ending(l)
-	if l.Message != "" {
-		text += ": " + strings.TrimSpace(l.Message)
+	message := strings.Join(strings.Fields(l.Message), " ")
+	switch {
+	case message == "":
+		return ending(l)
+	case isOOM(l):
+		return ending(l) + ": " + message
 	}
-	return text
+	// It knows more than an exit status tells.
+	return fmt.Sprintf("exit status %d: %s", l.ExitCode, message)
 }
 
 func ending(l *LastState) string {
@@ -178,7 +182,7 @@ func signalOf(status int) string {
 	}
 	switch number {
 	case 4:
-		return "SIGILL, an instruction that this CPU does not have"
+		return "SIGILL, an instruction that this CPU does not have, or a place that is never to be reached"
 	case 6:
 		return "SIGABRT, which a program sends itself when something is badly wrong"
 	case 7:
