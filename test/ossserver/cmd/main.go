@@ -1,4 +1,4 @@
-// The ossserver is an object store to test against; see package ossserver.
+// Command ossserver is an object store to test against; see package ossserver.
 package main
 
 import (
