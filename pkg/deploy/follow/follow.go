@@ -157,7 +157,7 @@ func (p *poller) run(ctx context.Context, step func(context.Context) (more time.
 		case lasting(err):
 			return err
 		case isEmit(err):
-			return errors.Unwrap(err)
+			return err
 		default:
 			if failures == 0 {
 				p.say("it cannot be read, trying again: " + err.Error())
@@ -196,6 +196,6 @@ func (e *emitError) Error() string { return e.err.Error() }
 func (e *emitError) Unwrap() error { return e.err }
 
 func isEmit(err error) bool {
-	_, ok := err.(*emitError)
+	_, ok := errors.AsType[*emitError](err)
 	return ok
 }
