@@ -15,6 +15,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -29,7 +30,8 @@ import (
 
 // s3Store is a bucket of Amazon S3, or of a store that speaks as it does.
 type s3Store struct {
-	core   *minio.Core
+	core   s3Calls
+	at     *url.URL // the endpoint
 	bucket string
 	keys   *s3Keys
 	wire   *s3Wire
@@ -72,10 +74,33 @@ func newS3(addr Address, opts Options) (Store, error) {
 		return nil, fault.New(fault.Usage, "%q cannot be an endpoint of S3: %w", host, err).
 			WithHint("give HOST, HOST:PORT or http://HOST:PORT: `eascmd config set s3_endpoint HOST`")
 	}
-	return &s3Store{core: core, bucket: addr.Bucket, keys: keys, wire: wire, secure: secure}, nil
+	return &s3Store{core: callsOf(core), at: core.EndpointURL(), bucket: addr.Bucket, keys: keys, wire: wire, secure: secure}, nil
 }
 
-func (s *s3Store) Endpoint() string { return s.core.EndpointURL().String() }
+// s3Calls are those of minio's requests that are made here. Its client itself
+// is in no field: the linker would keep all its methods, for reflection might
+// find them, and they are a megabyte and a half.
+type s3Calls struct {
+	StatObject              func(ctx context.Context, bucket, key string, opts minio.StatObjectOptions) (minio.ObjectInfo, error)
+	GetObject               func(ctx context.Context, bucket, key string, opts minio.GetObjectOptions) (io.ReadCloser, minio.ObjectInfo, http.Header, error)
+	PutObject               func(ctx context.Context, bucket, key string, data io.Reader, size int64, md5, sha256 string, opts minio.PutObjectOptions) (minio.UploadInfo, error)
+	RemoveObject            func(ctx context.Context, bucket, key string, opts minio.RemoveObjectOptions) error
+	ListObjectsIter         func(ctx context.Context, bucket string, opts minio.ListObjectsOptions) iter.Seq[minio.ObjectInfo]
+	NewMultipartUpload      func(ctx context.Context, bucket, key string, opts minio.PutObjectOptions) (string, error)
+	PutObjectPart           func(ctx context.Context, bucket, key, id string, number int, data io.Reader, size int64, opts minio.PutObjectPartOptions) (minio.ObjectPart, error)
+	ListObjectParts         func(ctx context.Context, bucket, key, id string, after, most int) (minio.ListObjectPartsResult, error)
+	CompleteMultipartUpload func(ctx context.Context, bucket, key, id string, parts []minio.CompletePart, opts minio.PutObjectOptions) (minio.UploadInfo, error)
+	AbortMultipartUpload    func(ctx context.Context, bucket, key, id string) error
+}
+
+func callsOf(core *minio.Core) s3Calls {
+	return s3Calls{
+		core.StatObject, core.GetObject, core.PutObject, core.RemoveObject, core.ListObjectsIter,
+		core.NewMultipartUpload, core.PutObjectPart, core.ListObjectParts, core.CompleteMultipartUpload, core.AbortMultipartUpload,
+	}
+}
+
+func (s *s3Store) Endpoint() string { return s.at.String() }
 
 func (s *s3Store) Traits() Traits {
 	return Traits{Checksum: CRC32C, MinPart: 5 << 20, MaxPart: 5 << 30, MaxParts: 10_000}
@@ -457,8 +482,8 @@ func (s *s3Store) fail(ctx context.Context, seen *s3Seen, err error) error {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	if _, ok := errors.AsType[tls.RecordHeaderError](seen.err); ok {
-		return fault.New(fault.Missing, "%s does not speak TLS", s.core.EndpointURL().Host).
-			WithHint("if it is meant to speak plain HTTP, give the endpoint as http://%s", s.core.EndpointURL().Host)
+		return fault.New(fault.Missing, "%s does not speak TLS", s.at.Host).
+			WithHint("if it is meant to speak plain HTTP, give the endpoint as http://%s", s.at.Host)
 	}
 	if seen.err != nil {
 		return NetworkError(ctx, seen.err)
