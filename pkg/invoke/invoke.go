@@ -168,7 +168,7 @@ func once(ctx context.Context, client *http.Client, r Request, timeout time.Dura
 		return nil, err
 	}
 	sent := time.Now()
-	resp, err := client.Do(req)
+	resp, err := client.Do(req) //nolint:bodyclose // whoever gets the Answer closes it
 	if err != nil {
 		cancel()
 		return nil, err
