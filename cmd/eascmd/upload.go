@@ -211,7 +211,7 @@ func (o *uploadOptions) open(ctx context.Context, a *app) (*uploader, error) {
 	}
 	if prefix == (store.Address{}) {
 		return nil, fault.New(fault.Description, "nothing says where to upload to: there is no --to, and the profile has no upload_prefix").
-			WithHint("name it with --to oss://BUCKET/PREFIX, or set upload_prefix in the profile or EASCMD_UPLOAD_PREFIX")
+			WithHint("name it with --to oss://BUCKET/PREFIX, or store it with `eascmd config set upload_prefix oss://BUCKET/PREFIX`")
 	}
 	options, err := a.storeOptions(ctx)
 	if err != nil {

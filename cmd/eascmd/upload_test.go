@@ -131,7 +131,7 @@ func TestUploadMistakes(t *testing.T) {
 	}{
 		{[]string{}, 2, "the file or directory is missing"},
 		{[]string{"a", "b"}, 2, "too many"},
-		{[]string{"a"}, 3, "eascmd: hint: name it with --to oss://BUCKET/PREFIX, or set upload_prefix"},
+		{[]string{"a"}, 3, "eascmd: hint: name it with --to oss://BUCKET/PREFIX, or store it with `eascmd config set upload_prefix"},
 		{[]string{"nothing", "--to", prefix}, 2, "there is no file or directory nothing"},
 		{[]string{"empty", "--to", prefix}, 2, "there are no files in empty"},
 		{[]string{"a", "--to", "bucket/x"}, 2, `--to: "bucket/x" is no address of an object store`},
