@@ -26,11 +26,12 @@ var ossServers sync.Map // *testscript.TestScript -> *ossserver.Server
 //	ossserver start BUCKET...       starts it; what eascmd needs to reach it is in the environment, and its
 //	                                endpoint in $OSS
 //	ossserver fail OPERATION TIMES  lets the next requests of this name be answered 503 (-1: all)
-//	ossserver well                  ends that
+//	ossserver hang OPERATION N      lets the requests of this name after the next N hang
+//	ossserver well                  ends both
 //	ossserver wait OPERATION N      waits until so many requests of this name have come
 //	ossserver count OPERATION N     checks how many requests of this name came since the last count
 func serveOSS(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "usage: ossserver start BUCKET... | fail OPERATION TIMES | well | wait OPERATION N | count OPERATION N"
+	const usage = "usage: ossserver start BUCKET... | fail OPERATION TIMES | hang OPERATION N | well | wait OPERATION N | count OPERATION N"
 	if neg || len(args) == 0 {
 		ts.Fatalf(usage)
 	}
@@ -48,6 +49,10 @@ func serveOSS(ts *testscript.TestScript, neg bool, args []string) {
 		times, err := strconv.Atoi(args[2])
 		ts.Check(err)
 		s.Inject(ossserver.Fault{Operation: args[1], Times: times, Action: ossserver.Fail, Status: 503})
+	case args[0] == "hang" && len(args) == 3:
+		skip, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		s.Inject(ossserver.Fault{Operation: args[1], Skip: skip, Times: -1, Action: ossserver.Hang})
 	case args[0] == "well" && len(args) == 1:
 		s.ClearFaults()
 	case args[0] == "wait" && len(args) == 3:
