@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -265,8 +266,9 @@ func (p *publisher) upload(ctx context.Context) error {
 }
 
 func (p *publisher) send(ctx context.Context, s store.Store, u *Upload) error {
-	p.step("Uploading " + filepath.Base(u.Package) + " to [" + u.Address + "]")
-	update, done := p.progress("uploading " + filepath.Base(u.Package))
+	name := filepath.Base(u.Package)
+	begin := sync.OnceFunc(func() { p.step("Uploading " + name + " to [" + u.Address + "]") })
+	update, done := p.progress("uploading " + name)
 	defer done()
 	sent, err := store.Upload(ctx, store.UploadOptions{
 		File: u.Package, To: u.to, Store: s, Options: p.Store,
@@ -274,6 +276,7 @@ func (p *publisher) send(ctx context.Context, s store.Store, u *Upload) error {
 		LimitRate: p.LimitRate, Parallel: p.Parallel,
 		Progress: func(at store.UploadProgress) {
 			if at.Phase == store.Sending {
+				begin()
 				update(at.Done, at.Total)
 			}
 		},
@@ -285,6 +288,9 @@ func (p *publisher) send(ctx context.Context, s store.Store, u *Upload) error {
 	if sent.Sums.SHA256 != u.SHA256 {
 		return fault.New(fault.Failed, "%s was changed while it was uploaded", u.Package).
 			WithHint("let nothing write to it meanwhile, and try again")
+	}
+	if sent.Skipped {
+		p.step("Found " + name + " at [" + u.Address + "]: it is not sent again")
 	}
 	u.Present, u.Sent, u.Took = sent.Skipped, sent.Sent, sent.Took
 	return nil
