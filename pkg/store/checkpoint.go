@@ -26,7 +26,7 @@ type checkpoint struct {
 	Version  int    `json:"version"`
 	Address  string `json:"address"`
 	Endpoint string `json:"endpoint"`
-	Upload   string `json:"upload"` // the store's id
+	Upload   string `json:"upload"` // the store's id; empty until the store has told it
 	Size     int64  `json:"size"`   // of the file
 	SHA256   string `json:"sha256"` // of the file
 	PartSize int64  `json:"partSize"`
@@ -59,7 +59,7 @@ func parseCheckpoint(data []byte) (*checkpoint, error) {
 
 // check looks for what cannot be.
 func (c *checkpoint) check() error {
-	if c.Upload == "" || c.Size <= 0 || c.PartSize <= 0 || !isSum(c.SHA256) {
+	if c.Upload == "" && len(c.Parts) > 0 || c.Size <= 0 || c.PartSize <= 0 || !isSum(c.SHA256) {
 		return errors.New("it is not complete")
 	}
 	last := 0

@@ -44,7 +44,7 @@ func TestParseCheckpoint(t *testing.T) {
 	// What cannot be is not believed, although its sum is right.
 	for name, change := range map[string]func(*checkpoint){
 		"another version":     func(c *checkpoint) { c.Version++ },
-		"no upload":           func(c *checkpoint) { c.Upload = "" },
+		"parts of no upload":  func(c *checkpoint) { c.Upload = "" },
 		"no size":             func(c *checkpoint) { c.Size = 0 },
 		"a negative size":     func(c *checkpoint) { c.Size = -250 },
 		"no size of parts":    func(c *checkpoint) { c.PartSize = 0 },

@@ -64,6 +64,8 @@ type killer struct {
 	after bool        // or has been carried out
 	got   int64       // bytes of parts, in all
 	whole map[int]int // how often each part came whole
+
+	serving sync.WaitGroup // requests
 }
 
 // arm sets what is killed when.
@@ -82,6 +84,8 @@ func (k *killer) shoot() {
 }
 
 func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	k.serving.Add(1)
+	defer k.serving.Done()
 	part, _ := strconv.Atoi(r.URL.Query().Get("partNumber"))
 	isPart := r.Method == http.MethodPut && part > 0
 	op := r.Method
@@ -204,6 +208,9 @@ func TestUploadKilled(t *testing.T) {
 			}
 			close(started)
 			err := cmd.Wait()
+			// What the store was asked before is not to happen after what follows.
+			front.CloseClientConnections()
+			k.serving.Wait()
 			k.mu.Lock()
 			wasKilled := shoot != nil && k.kill == nil
 			k.kill = nil
@@ -233,6 +240,9 @@ func TestUploadKilled(t *testing.T) {
 		t.Logf("round %d: %d kills, %d of %d bytes sent again, %d whole parts", round, inRound, got-int64(len(data)), len(data), twice)
 		k.mu.Unlock()
 		wantObject(t, server, front.URL, addr, data)
+		if left := server.Uploads("models"); len(left) > 0 {
+			t.Errorf("round %d: uploads are left: %v", round, left)
+		}
 		if left, _ := filepath.Glob(filepath.Join(cache, "uploads", "*.json")); len(left) > 0 {
 			t.Errorf("checkpoints are left: %v", left)
 		}

@@ -127,8 +127,17 @@ func (u *upload) begin(ctx context.Context, partSize int64) (Multipart, *journal
 	if m, j, err := u.resume(ctx, partSize); m != nil || err != nil {
 		return m, j, err
 	}
+	j := &journal{path: u.checkpointFile(), state: checkpoint{
+		Version: checkpointVersion, Address: u.opts.To.String(), Endpoint: u.store.Endpoint(),
+		Size: u.content.size, SHA256: u.content.sums.SHA256, PartSize: partSize, Parts: []Part{},
+	}}
+	// Noted before as well: should this end before the store's answer is noted,
+	// the next run knows that there may be an upload whose id nobody knows.
+	u.note(j)
 	var m Multipart
+	attempts := 0
 	err := u.retry.do(ctx, func() error {
+		attempts++
 		return u.watch(ctx, func(ctx context.Context, _ *watchdog) (err error) {
 			m, err = u.store.CreateMultipart(ctx, u.opts.To.Key, u.metadata())
 			return err
@@ -137,15 +146,44 @@ func (u *upload) begin(ctx context.Context, partSize int64) (Multipart, *journal
 	if err != nil {
 		return nil, nil, err
 	}
-	j := &journal{path: u.checkpointFile(), state: checkpoint{
-		Version: checkpointVersion, Address: u.opts.To.String(), Endpoint: u.store.Endpoint(), Upload: m.ID(),
-		Size: u.content.size, SHA256: u.content.sums.SHA256, PartSize: partSize, Parts: []Part{},
-	}}
-	if err := j.write(j.state); err != nil {
-		j.silent.Store(true)
-		u.warn("how far the upload is cannot be noted, so that it could not be gone on with: %v", err)
+	j.state.Upload = m.ID()
+	u.note(j)
+	if attempts > 1 { // of the answers before, one may have been lost
+		u.sweep(ctx, m.ID())
 	}
 	return m, j, nil
+}
+
+// note writes a checkpoint whose upload begins.
+func (u *upload) note(j *journal) {
+	if err := j.write(j.state); err != nil && !j.silent.Swap(true) {
+		u.warn("how far the upload is cannot be noted, so that it could not be gone on with: %v", err)
+	}
+}
+
+// sweep gives up uploads of the object that were begun and never used, but for
+// the one that is kept: what is left where the answer to CreateMultipart was lost,
+// since parts go out only after it has been noted. Another machine that has begun
+// the same upload this very moment may lose it, and begins again. What cannot be
+// given up now is the store's to clear away.
+func (u *upload) sweep(ctx context.Context, kept string) {
+	_ = u.watch(ctx, func(ctx context.Context, dog *watchdog) error {
+		ids, err := u.store.Uploads(ctx, u.opts.To.Key)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			dog.alive()
+			m := u.store.ResumeMultipart(u.opts.To.Key, id)
+			if id == kept {
+				continue
+			}
+			if parts, err := m.Parts(ctx); err == nil && len(parts) == 0 {
+				_ = m.Abort(ctx)
+			}
+		}
+		return nil
+	})
 }
 
 // resume returns the upload of the checkpoint with those of its parts that the
@@ -153,6 +191,10 @@ func (u *upload) begin(ctx context.Context, partSize int64) (Multipart, *journal
 func (u *upload) resume(ctx context.Context, partSize int64) (Multipart, *journal, error) {
 	c, err := readCheckpoint(u.checkpointFile())
 	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err == nil && c.Upload == "" { // nothing was sent
+		u.forget(ctx)
 		return nil, nil, nil
 	}
 	if err == nil {
@@ -215,12 +257,17 @@ func (u *upload) fits(c *checkpoint, partSize int64) error {
 
 // forget gives up what an earlier run has begun, here and in the store.
 func (u *upload) forget(ctx context.Context) {
-	c, _ := readCheckpoint(u.checkpointFile())
-	if c != nil && c.Upload != "" && c.Address == u.opts.To.String() && c.Endpoint == u.store.Endpoint() {
-		// What cannot be given up now is the store's to clear away.
-		_ = u.watch(ctx, func(ctx context.Context, _ *watchdog) error {
-			return u.store.ResumeMultipart(u.opts.To.Key, c.Upload).Abort(ctx)
-		})
+	c, err := readCheckpoint(u.checkpointFile())
+	if c != nil && c.Address == u.opts.To.String() && c.Endpoint == u.store.Endpoint() {
+		switch {
+		case c.Upload != "":
+			// What cannot be given up now is the store's to clear away.
+			_ = u.watch(ctx, func(ctx context.Context, _ *watchdog) error {
+				return u.store.ResumeMultipart(u.opts.To.Key, c.Upload).Abort(ctx)
+			})
+		case err == nil:
+			u.sweep(ctx, "")
+		}
 	}
 	os.Remove(u.checkpointFile())
 }

@@ -289,6 +289,30 @@ func (s *ossStore) ResumeMultipart(key, id string) Multipart {
 	return &ossMultipart{store: s, upload: oss.InitiateMultipartUploadResult{Bucket: s.bucket.BucketName, Key: key, UploadID: id}}
 }
 
+func (s *ossStore) Uploads(ctx context.Context, key string) ([]string, error) {
+	var ids []string
+	options := []oss.Option{oss.Prefix(key), oss.MaxUploads(1000)}
+	for {
+		var page oss.ListMultipartUploadResult
+		_, err := s.ask(ctx, func(with oss.Option) (err error) {
+			page, err = s.bucket.ListMultipartUploads(append(options, with)...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range page.Uploads {
+			if u.Key == key {
+				ids = append(ids, u.UploadID)
+			}
+		}
+		if !page.IsTruncated || page.NextKeyMarker != key { // those that begin with the key come after it
+			return ids, nil
+		}
+		options = []oss.Option{oss.Prefix(key), oss.MaxUploads(1000), oss.KeyMarker(page.NextKeyMarker), oss.UploadIDMarker(page.NextUploadIDMarker)}
+	}
+}
+
 // ossMultipart is an upload in parts to OSS.
 type ossMultipart struct {
 	store  *ossStore

@@ -143,9 +143,9 @@ func (r *Refusal) class() refusalClass {
 // rights names the rights that an upload and a fetch need.
 func rights(scheme string) string {
 	if scheme == OSS {
-		return "oss:GetObject, oss:PutObject, oss:ListObjects, oss:AbortMultipartUpload, oss:ListParts"
+		return "oss:GetObject, oss:PutObject, oss:ListObjects, oss:AbortMultipartUpload, oss:ListParts, oss:ListMultipartUploads"
 	}
-	return "s3:GetObject, s3:PutObject, s3:ListBucket, s3:AbortMultipartUpload, s3:ListMultipartUploadParts"
+	return "s3:GetObject, s3:PutObject, s3:ListBucket, s3:AbortMultipartUpload, s3:ListMultipartUploadParts, s3:ListBucketMultipartUploads"
 }
 
 // Err makes the error that a method of Store returns: of kind Remote, with the

@@ -91,12 +91,14 @@ type s3Calls struct {
 	ListObjectParts         func(ctx context.Context, bucket, key, id string, after, most int) (minio.ListObjectPartsResult, error)
 	CompleteMultipartUpload func(ctx context.Context, bucket, key, id string, parts []minio.CompletePart, opts minio.PutObjectOptions) (minio.UploadInfo, error)
 	AbortMultipartUpload    func(ctx context.Context, bucket, key, id string) error
+	ListMultipartUploads    func(ctx context.Context, bucket, prefix, afterKey, afterID, delimiter string, most int) (minio.ListMultipartUploadsResult, error)
 }
 
 func callsOf(core *minio.Core) s3Calls {
 	return s3Calls{
 		core.StatObject, core.GetObject, core.PutObject, core.RemoveObject, core.ListObjectsIter,
 		core.NewMultipartUpload, core.PutObjectPart, core.ListObjectParts, core.CompleteMultipartUpload, core.AbortMultipartUpload,
+		core.ListMultipartUploads,
 	}
 }
 
@@ -317,6 +319,26 @@ func (s *s3Store) CreateMultipart(ctx context.Context, key string, metadata Meta
 
 func (s *s3Store) ResumeMultipart(key, id string) Multipart {
 	return &s3Multipart{store: s, key: key, id: id}
+}
+
+func (s *s3Store) Uploads(ctx context.Context, key string) ([]string, error) {
+	ctx, seen := watched(ctx)
+	var ids []string
+	for afterKey, afterID := "", ""; ; {
+		page, err := s.core.ListMultipartUploads(ctx, s.bucket, key, afterKey, afterID, "", 1000)
+		if err != nil {
+			return nil, s.fail(ctx, seen, err)
+		}
+		for _, u := range page.Uploads {
+			if u.Key == key {
+				ids = append(ids, u.UploadID)
+			}
+		}
+		if !page.IsTruncated || page.NextKeyMarker != key { // those that begin with the key come after it
+			return ids, nil
+		}
+		afterKey, afterID = page.NextKeyMarker, page.NextUploadIDMarker
+	}
 }
 
 type s3Multipart struct {

@@ -10,7 +10,7 @@ import (
 // Store is a bucket, or for file:// a directory. Keys are those of addresses,
 // the prefix included; see Address.
 //
-// A method makes one request (List and ListParts as many as there are pages) and
+// A method makes one request (those that list as many as there are pages) and
 // neither repeats it nor hides that it failed: that is for the callers, who know
 // what may be repeated. Requests are bounded by their context and by the
 // client's time-outs. Errors are those of this package, see Refusal and
@@ -51,6 +51,10 @@ type Store interface {
 	// ResumeMultipart returns an upload that was begun earlier, without asking
 	// whether it exists.
 	ResumeMultipart(key, id string) Multipart
+
+	// Uploads returns the ids of the uploads of a key that were begun, and neither
+	// completed nor given up, in any order.
+	Uploads(ctx context.Context, key string) ([]string, error)
 
 	// Close lets go of idle connections.
 	Close() error

@@ -61,6 +61,7 @@ func Run(t *testing.T, s Suite) {
 		{"Upload", testUpload},
 		{"UploadSame", testUploadSame},
 		{"UploadResumed", testUploadResumed},
+		{"UploadOrphaned", testUploadOrphaned},
 		{"UploadDoubt", testUploadDoubt},
 		{"UploadSilent", testUploadSilent},
 		{"UploadGoneMeanwhile", testUploadGoneMeanwhile},

@@ -226,7 +226,46 @@ func testUploadResumed(t *testing.T, p *place) {
 		if resumed := min(int64(parts-stage.sent)*p.partSize, int64(len(data))); !stage.skipped && (done.Resumed != resumed || done.Sent+done.Resumed != done.Size) {
 			t.Errorf("%s: resumed %d bytes instead of %d and sent %d", what, done.Resumed, resumed, done.Sent)
 		}
+		p.wantNoUploads(t, fmt.Sprint("x", i))
 	}
+}
+
+// wantNoUploads looks for uploads of an object that nobody goes on with.
+func (p *place) wantNoUploads(t *testing.T, name string) {
+	t.Helper()
+	if ids, err := p.Uploads(t.Context(), p.key(t, name)); err != nil || len(ids) > 0 {
+		t.Errorf("uploads of %s are left: %q, %v", name, ids, err)
+	}
+}
+
+// An upload that was begun, and whose beginning was not answered, is given up;
+// one that has parts is another's, and so is one of another object.
+func testUploadOrphaned(t *testing.T, p *place) {
+	data := Noise(1, p.partSize+9)
+	others := []store.Multipart{p.create(t, "x"), p.create(t, "xy")}
+	putPart(t, others[0], 1, data[:p.partSize])
+	lost := 2
+	p.After = func(op Op, _ int) error {
+		if op == Create && lost > 0 {
+			lost--
+			return throttled()
+		}
+		return nil
+	}
+	if done := p.upload(t, p.quick(t, "x", file(t, data))); done.Retries != 2 || lost != 0 {
+		t.Errorf("uploaded %+v", done)
+	}
+	for i, name := range []string{"x", "xy"} {
+		ids, err := p.Uploads(t.Context(), p.key(t, name))
+		if err != nil || len(ids) != 1 || ids[0] != others[i].ID() {
+			t.Errorf("%s: uploads %q are left, %v", name, ids, err)
+		}
+		if err := others[i].Abort(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.wantNoUploads(t, name)
+	}
+	p.wantObject(t, "x", data)
 }
 
 // What is in doubt is sent anew, and what was begun is given up.
