@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A link from one of our pages to another, or to a file, must lead somewhere.
@@ -191,5 +193,224 @@ func TestDocumentedMetrics(t *testing.T) {
 		if !there[name] {
 			t.Errorf("%s is documented and not there", name)
 		}
+	}
+}
+
+// The commands and flags of `eascmd` that our pages show exist, as the reference
+// that is made from the program has them.
+func TestDocumentedCommands(t *testing.T) {
+	reference := readReference(t)
+	shown := 0
+	for _, page := range tracked(t, "*.md") {
+		if page != "README.md" && filepath.Dir(page) != "docs" {
+			continue // the reference is made, decisions and changes are of their time
+		}
+		data, err := os.ReadFile(filepath.Join("..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range commandsIn(string(data)) {
+			shown++
+			if err := reference.check(words); err != "" {
+				t.Errorf("%s: eascmd %s: %s", page, strings.Join(words, " "), err)
+			}
+		}
+	}
+	if shown < 100 {
+		t.Errorf("only %d commands were found in the documentation", shown)
+	}
+	// A test that finds nothing wrong proves little without one that does.
+	for _, wrong := range []string{"deploy service.json", "create s.json --no-waiting", "config set --nothing x", "modify -q x"} {
+		if reference.check(strings.Fields(wrong)) == "" {
+			t.Errorf("eascmd %s is found to exist", wrong)
+		}
+	}
+}
+
+// reference is what the pages of docs/reference say: by command, such as
+// "config set" or "" for the program itself, its flags and whether they take a
+// value of their own word.
+type reference map[string]map[string]bool
+
+func readReference(t *testing.T) reference {
+	t.Helper()
+	pages, err := filepath.Glob("../docs/reference/eascmd*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no reference: %v", err)
+	}
+	row := regexp.MustCompile("(?m)^\\| `(-[^`]*)` \\|")
+	r := reference{}
+	for _, page := range pages {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(page), ".md"), "eascmd")
+		flags := map[string]bool{}
+		for _, m := range row.FindAllStringSubmatch(string(data), -1) {
+			var names []string
+			value := ""
+			for _, word := range strings.Fields(strings.ReplaceAll(m[1], ",", " ")) {
+				if strings.HasPrefix(word, "-") {
+					names = append(names, word)
+				} else {
+					value = word
+				}
+			}
+			for _, name := range names {
+				flags[name] = value != "" && !strings.Contains(value, "[=")
+			}
+		}
+		r[strings.ReplaceAll(strings.TrimPrefix(name, "-"), "-", " ")] = flags
+	}
+	// The names of these have a dash themselves.
+	r["dev control-plane"] = r["dev control plane"]
+	return r
+}
+
+// aliases are the other names of commands.
+var aliases = map[string]string{"ls": "list", "w": "showworkers", "dw": "deleteworkers", "logs": "log", "update": "modify", "describe": "desc"}
+
+// check looks for a command and its flags, and says what does not exist.
+func (r reference) check(words []string) string {
+	command, whole := "", false
+	var flags []string
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		if strings.HasPrefix(word, "-") && len(word) > 1 {
+			name, _, attached := strings.Cut(word, "=")
+			if !strings.HasPrefix(name, "--") && len(name) > 2 {
+				name, attached = name[:2], true // -Dpath=value
+			}
+			flags = append(flags, name)
+			if (r[command][name] || r[""][name]) && !attached {
+				i++
+			}
+			continue
+		}
+		if whole {
+			continue
+		}
+		if other, ok := aliases[word]; ok && command == "" {
+			word = other
+		}
+		if _, ok := r[strings.TrimSpace(command+" "+word)]; ok {
+			command = strings.TrimSpace(command + " " + word)
+			continue
+		}
+		if command == "" && strings.ToUpper(word) != word {
+			return "there is no command " + word
+		}
+		whole = true
+	}
+	for _, flag := range flags {
+		_, own := r[command][flag]
+		_, global := r[""][flag]
+		if !own && !global {
+			return "there is no flag " + flag
+		}
+	}
+	return ""
+}
+
+// commandsIn returns the words after `eascmd` of the commands that a page shows,
+// in blocks of code and in the text.
+func commandsIn(page string) [][]string {
+	quoted := regexp.MustCompile(`'[^']*'|"[^"]*"`)
+	between := regexp.MustCompile(`\|\|?|&&?|;|\$\(|\)|[0-9]?>+|<|\{|\}`)
+	var lines []string
+	code := ""
+	for line := range strings.Lines(strings.ReplaceAll(page, "\\\n", " ")) {
+		if fence, ok := strings.CutPrefix(strings.TrimSpace(line), "```"); ok {
+			if code != "" {
+				code = ""
+			} else {
+				code = "text " + fence
+			}
+			continue
+		}
+		switch code {
+		case "":
+			for i, span := range strings.Split(strings.ReplaceAll(line, `\|`, "|"), "`") {
+				if i%2 == 1 {
+					lines = append(lines, span)
+				}
+			}
+		case "text console":
+			if command, ok := strings.CutPrefix(line, "$ "); ok {
+				lines = append(lines, command)
+			}
+		case "text sh", "text yaml":
+			line, _, _ = strings.Cut(line, " #")
+			line = strings.TrimPrefix(strings.TrimSpace(line), "- ")
+			lines = append(lines, strings.TrimPrefix(line, "run: "))
+		}
+	}
+	var found [][]string
+	for _, line := range lines {
+		for _, command := range between.Split(quoted.ReplaceAllString(line, "QUOTED"), -1) {
+			words := strings.Fields(command)
+			for len(words) > 0 && (strings.Contains(words[0], "=") || slices.Contains([]string{"if", "until", "do", "then", "!", "sudo"}, words[0])) {
+				words = words[1:]
+			}
+			if len(words) > 1 && (words[0] == "eascmd" || words[0] == "./eascmd" || words[0] == "bin/eascmd") {
+				found = append(found, words[1:])
+			}
+		}
+	}
+	return found
+}
+
+// The environment variables that our pages name exist.
+func TestDocumentedVariables(t *testing.T) {
+	name := regexp.MustCompile(`\bEASCMD_[A-Z0-9_]*[A-Z0-9]\b`)
+	there := map[string]bool{}
+	for _, file := range slices.Concat(tracked(t, "*.go"), tracked(t, "docs/reference/*.md"), tracked(t, "workers/*")) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join("..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range name.FindAllString(string(data), -1) {
+			there[m] = true
+		}
+	}
+	for _, page := range slices.Concat(tracked(t, "README.md"), tracked(t, "docs/*.md")) {
+		data, err := os.ReadFile(filepath.Join("..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range name.FindAllString(string(data), -1) {
+			if !there[m] {
+				t.Errorf("%s: there is no variable %s", page, m)
+			}
+		}
+	}
+}
+
+// Every cause of a failure that is recognised has a section in the
+// troubleshooting, by its name, and no other has.
+func TestDocumentedCauses(t *testing.T) {
+	names := func(pattern, path string) []string {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(data), -1) {
+			found = append(found, m[1])
+		}
+		slices.Sort(found)
+		return slices.Compact(found)
+	}
+	there := names(`Cause\{Name: "([a-z-]+)"`, "../pkg/deploy/cause.go")
+	described := names("(?m)^### `([a-z-]+)`$", "../docs/troubleshooting-deploy.md")
+	if len(there) == 0 {
+		t.Fatal("no causes are found in pkg/deploy")
+	}
+	if diff := cmp.Diff(there, described); diff != "" {
+		t.Errorf("causes, - recognised and + described:\n%s", diff)
 	}
 }
