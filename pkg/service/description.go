@@ -25,7 +25,7 @@ type Description struct {
 	Token         string `json:"token" jsonschema_description:"Access token. Without one a token is made, unless generate_token is false."`
 	GenerateToken bool   `json:"generate_token" jsonschema:"default=true" jsonschema_description:"Whether a token is made when none is given; false makes a service that anybody may call."`
 
-	ModelPath   string `json:"model_path" jsonschema_description:"The model: an oss:// file or directory, or an http(s) address of an archive (tar.gz, tar, tar.bz2, zip). With eascmd test also a local file or directory."`
+	ModelPath   string `json:"model_path" jsonschema_description:"The model: an oss:// file or directory, or an http(s) address of an archive (tar.gz, tar, tar.bz2, zip). Also a file or directory of this machine, which is uploaded where the service is deployed."`
 	ModelEntry  string `json:"model_entry" jsonschema_description:"First argument of initialize, relative to the model. Without one it is the file name in model_path."`
 	ModelConfig string `json:"model_config" form:"json" jsonschema_description:"Second argument of initialize, as text. An object is passed on as compact JSON."`
 
