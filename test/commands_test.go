@@ -29,12 +29,16 @@ const patience = 60 * time.Second
 
 // scriptCommands are the commands that our scripts have besides testscript's.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"status":    status,
-	"service":   keepService,
-	"http":      request,
-	"port":      freePort,
-	"files":     serveFiles,
-	"ossserver": serveOSS,
+	"status":       status,
+	"capture":      capture,
+	"service":      keepService,
+	"job":          keepJob,
+	"controlplane": keepControlPlane,
+	"http":         request,
+	"port":         freePort,
+	"files":        serveFiles,
+	"ossserver":    serveOSS,
+	"secrets":      secrets,
 }
 
 // status runs a program and checks its exit status:
@@ -49,7 +53,9 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	got := 0
-	if err := ts.Exec(args[1], args[2:]...); err != nil {
+	err = ts.Exec(args[1], args[2:]...)
+	talked(ts, ts.ReadFile("stderr"))
+	if err != nil {
 		exit, ok := errors.AsType[*exec.ExitError](err)
 		if !ok {
 			ts.Fatalf("%v", err)
@@ -59,6 +65,21 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// capture sets a variable to what the first group of an expression matches in
+// the standard output of the last command:
+//
+//	capture NAME REGEXP
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture NAME REGEXP")
+	}
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("no match of %#q in the output", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 // keepService keeps `eascmd test` or `eascmd serve` running while a script goes on:
@@ -78,16 +99,57 @@ func keepService(ts *testscript.TestScript, neg bool, args []string) {
 		if len(rest) != 1 {
 			ts.Fatalf("usage: service wait REGEXP")
 		}
-		current(ts).wait(ts, regexp.MustCompile("(?m)"+rest[0]))
+		current(ts, serviceRole).wait(ts, regexp.MustCompile("(?m)"+rest[0]))
 	case "stop":
-		stopService(ts, rest)
+		current(ts, serviceRole).stop(ts, rest)
 	default:
 		ts.Fatalf("unknown: service %s", verb)
 	}
 }
 
+// keepJob keeps any command of eascmd running while a script goes on:
+//
+//	job start create service.json   starts it
+//	job wait REGEXP                 waits until its output matches
+//	job stop [SIGNAL [CODE]]        as service stop
+//	job end [CODE]                  waits until it ends, and checks the exit status (0)
+func keepJob(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: job start|wait|stop|end ...")
+	}
+	switch verb, rest := args[0], args[1:]; {
+	case verb == "start":
+		launch(ts, jobRole, rest)
+	case verb == "wait" && len(rest) == 1:
+		current(ts, jobRole).wait(ts, regexp.MustCompile("(?m)"+rest[0]))
+	case verb == "stop":
+		current(ts, jobRole).stop(ts, rest)
+	case verb == "end" && len(rest) <= 1:
+		current(ts, jobRole).end(ts, nil, nil, strings.Join(rest, ""))
+	default:
+		ts.Fatalf("usage: job start|wait|stop|end ...")
+	}
+}
+
+// role is what a program in the background of a script is there for. A script
+// has one program of each at a time.
+type role string
+
+const (
+	serviceRole      role = "service"
+	jobRole          role = "job"
+	controlPlaneRole role = "control plane"
+)
+
+// part is who plays a role.
+type part struct {
+	*testscript.TestScript
+	role
+}
+
 // background is a running eascmd.
 type background struct {
+	role role
 	cmd  *exec.Cmd
 	out  output // standard output
 	talk output // standard error
@@ -95,13 +157,14 @@ type background struct {
 	err  error // of Wait; read it after done
 }
 
-// services holds each script's running service.
-var services sync.Map // *testscript.TestScript -> *background
+// running holds the programs in the background of each script.
+var running sync.Map // part -> *background
 
-func current(ts *testscript.TestScript) *background {
-	b, ok := services.Load(ts)
+// current returns the program of a role.
+func current(ts *testscript.TestScript, r role) *background {
+	b, ok := running.Load(part{ts, r})
 	if !ok {
-		ts.Fatalf("no service was started")
+		ts.Fatalf("no %s was started", r)
 	}
 	return b.(*background)
 }
@@ -117,20 +180,32 @@ var (
 	tablePattern = regexp.MustCompile(`Loading time\s*\|.*\n(\|.*\n)*\+`)
 )
 
-func startService(ts *testscript.TestScript, args []string) {
-	if old, ok := services.Load(ts); ok {
+// passedOn are the variables of a script that its programs in the background
+// have besides those of its own process.
+var passedOn = []string{
+	"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "EASCMD_TEST_ENGINE",
+	"EASCMD_ACCESS_KEY_ID", "EASCMD_ACCESS_KEY_SECRET", "EASCMD_OSS_ENDPOINT", "EASCMD_S3_ENDPOINT",
+	"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+}
+
+// launch starts eascmd in the background. It is killed at the end of the script
+// if it is still there.
+func launch(ts *testscript.TestScript, r role, args []string) *background {
+	if old, ok := running.Load(part{ts, r}); ok {
 		select {
 		case <-old.(*background).done:
 		default:
-			ts.Fatalf("a service is running already")
+			ts.Fatalf("a %s is running already", r)
 		}
 	}
-	b := &background{done: make(chan struct{})}
+	b := &background{role: r, done: make(chan struct{})}
 	path := filepath.Join(strings.SplitN(ts.Getenv("PATH"), string(os.PathListSeparator), 2)[0], "eascmd")
 	b.cmd = exec.Command(path, args...)
 	b.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "EASCMD_TEST_ENGINE"} {
-		b.cmd.Env = append(b.cmd.Env, name+"="+ts.Getenv(name))
+	for _, name := range passedOn {
+		if value := ts.Getenv(name); value != "" {
+			b.cmd.Env = append(b.cmd.Env, name+"="+value)
+		}
 	}
 	b.cmd.Stdout, b.cmd.Stderr = &b.out, &b.talk
 	// What the processor's children hold open must not keep the script waiting.
@@ -140,17 +215,22 @@ func startService(ts *testscript.TestScript, args []string) {
 		b.err = b.cmd.Wait()
 		close(b.done)
 	}()
-	services.Store(ts, b)
+	running.Store(part{ts, r}, b)
 	ts.Defer(func() {
-		services.Delete(ts)
+		running.Delete(part{ts, r})
 		select {
 		case <-b.done:
 		default:
 			b.cmd.Process.Kill()
 			<-b.done
-			ts.Logf("the service was still running at the end of the script:\n%s%s", b.out.String(), b.talk.String())
+			ts.Logf("the %s was still running at the end of the script:\n%s%s", r, b.out.String(), b.talk.String())
 		}
 	})
+	return b
+}
+
+func startService(ts *testscript.TestScript, args []string) {
+	b := launch(ts, serviceRole, args)
 	if len(args) > 0 && args[0] == "serve" {
 		b.wait(ts, servedPattern)
 	} else {
@@ -181,7 +261,7 @@ func (b *background) wait(ts *testscript.TestScript, pattern *regexp.Regexp) {
 		case <-tick.C:
 		case <-b.done:
 			if !matches() {
-				ts.Fatalf("the service ended (%v) before %q was seen:\n%s%s", b.err, pattern, b.out.String(), b.talk.String())
+				ts.Fatalf("the %s ended (%v) before %q was seen:\n%s%s", b.role, b.err, pattern, b.out.String(), b.talk.String())
 			}
 		case <-deadline:
 			ts.Fatalf("%q was not seen:\n%s%s", pattern, b.out.String(), b.talk.String())
@@ -189,9 +269,9 @@ func (b *background) wait(ts *testscript.TestScript, pattern *regexp.Regexp) {
 	}
 }
 
-func stopService(ts *testscript.TestScript, args []string) {
-	b := current(ts)
-	sig, want := syscall.SIGINT, 0
+// stop sends a signal, and waits for the end; see keepService.
+func (b *background) stop(ts *testscript.TestScript, args []string) {
+	sig, want := syscall.SIGINT, ""
 	if len(args) > 0 {
 		known := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
 		var ok bool
@@ -200,9 +280,7 @@ func stopService(ts *testscript.TestScript, args []string) {
 		}
 	}
 	if len(args) > 1 {
-		var err error
-		want, err = strconv.Atoi(args[1])
-		ts.Check(err)
+		want = args[1]
 	}
 	ts.Check(b.cmd.Process.Signal(sig))
 	var more <-chan time.Time
@@ -211,6 +289,18 @@ func stopService(ts *testscript.TestScript, args []string) {
 		defer tick.Stop()
 		more = tick.C
 	}
+	b.end(ts, sig, more, want)
+}
+
+// end waits for the end, checks the exit status ("": 0) and has the output there
+// for stdout and stderr. sig is sent again whenever more says so.
+func (b *background) end(ts *testscript.TestScript, sig os.Signal, more <-chan time.Time, status string) {
+	want := 0
+	if status != "" {
+		var err error
+		want, err = strconv.Atoi(status)
+		ts.Check(err)
+	}
 	for deadline := time.After(patience); ; {
 		select {
 		case <-b.done:
@@ -218,12 +308,13 @@ func stopService(ts *testscript.TestScript, args []string) {
 			_ = b.cmd.Process.Signal(sig) // it may have ended
 			continue
 		case <-deadline:
-			ts.Fatalf("the service goes on after %v:\n%s%s", sig, b.out.String(), b.talk.String())
+			ts.Fatalf("the %s goes on:\n%s%s", b.role, b.out.String(), b.talk.String())
 		}
 		break
 	}
 	io.WriteString(ts.Stdout(), b.out.String())
 	io.WriteString(ts.Stderr(), b.talk.String())
+	talked(ts, b.talk.String())
 	if got := b.cmd.ProcessState.ExitCode(); got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}

@@ -110,6 +110,8 @@ func runScripts(t *testing.T, files []string, variables map[string]string) {
 				return os.Getuid() == 0, nil
 			case "container":
 				return variables != nil, nil
+			case "s3":
+				return variables["AWS_ACCESS_KEY_ID"] != "", nil
 			case "docker":
 				host, err := engineWithBase()
 				return err == nil && host != "", nil

@@ -30,8 +30,10 @@ var ossServers sync.Map // *testscript.TestScript -> *ossserver.Server
 //	ossserver well                  ends both
 //	ossserver wait OPERATION N      waits until so many requests of this name have come
 //	ossserver count OPERATION N     checks how many requests of this name came since the last count
+//	ossserver received N            checks how many bytes were sent to it since the last count
+//	ossserver empty                 checks that there is no object and no unfinished upload
 func serveOSS(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "usage: ossserver start BUCKET... | fail OPERATION TIMES | hang OPERATION N | well | wait OPERATION N | count OPERATION N"
+	const usage = "usage: ossserver start BUCKET... | fail OPERATION TIMES | hang OPERATION N | well | wait OPERATION N | count OPERATION N | received N | empty"
 	if neg || len(args) == 0 {
 		ts.Fatalf(usage)
 	}
@@ -70,6 +72,21 @@ func serveOSS(ts *testscript.TestScript, neg bool, args []string) {
 		s.ForgetRequests()
 		if fmt.Sprint(got) != args[2] {
 			ts.Fatalf("%d requests of %s, want %s", got, args[1], args[2])
+		}
+	case args[0] == "received" && len(args) == 2:
+		var got int64
+		for _, r := range s.Requests() {
+			got += r.Received
+		}
+		s.ForgetRequests()
+		if fmt.Sprint(got) != args[1] {
+			ts.Fatalf("%d bytes were received, want %s", got, args[1])
+		}
+	case args[0] == "empty" && len(args) == 1:
+		for _, bucket := range s.Buckets() {
+			if objects, uploads := s.Objects(bucket), s.Uploads(bucket); len(objects)+len(uploads) > 0 {
+				ts.Fatalf("bucket %s has objects %q and unfinished uploads %q", bucket, objects, uploads)
+			}
 		}
 	default:
 		ts.Fatalf(usage)

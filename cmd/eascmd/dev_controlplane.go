@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"os"
@@ -73,7 +74,7 @@ version before it ends those of the old one. docs/control-plane.md lists them.`,
 	flags.StringVar(&opts.predict, "predict-listen", "127.0.0.1:0", "`address` that services are called at")
 	flags.StringVar(&opts.region, "region", controlplane.DefaultRegion, "the region that it is for")
 	flags.StringVar(&opts.objects, "objects", "", "`place` for uploads: a directory, or the address of a prefix (default a new directory)")
-	flags.StringVar(&opts.ossEndpoint, "oss-endpoint", "", "`host` that oss:// addresses are read from, http:// before it for plain HTTP")
+	flags.StringVar(&opts.ossEndpoint, "oss-endpoint", "", "`host` that oss:// addresses are read from, http:// before it for plain HTTP (default oss_endpoint of the settings)")
 	flags.StringVar(&opts.profile, "save-profile", "", "store a profile of this `name`, and remove it at the end")
 	flags.StringVar(&opts.engine, "engine", "", "where services run: process or docker (default process on Linux, docker elsewhere)")
 	flags.DurationVar(&opts.delay, "delay", 0, "shortest `time` that a service spends in each state on its way")
@@ -303,7 +304,7 @@ func (o *controlPlaneOptions) fetcher(a *app, key controlplane.AccessKey, cache 
 			CacheDir: filepath.Join(cache, "objects"),
 			Options: store.Options{
 				Credentials: serverCredentials(key),
-				OSSEndpoint: o.ossEndpoint,
+				OSSEndpoint: cmp.Or(o.ossEndpoint, settings.OSSEndpoint()),
 				Region:      o.region,
 				S3Endpoint:  settings.S3Endpoint(),
 				S3Region:    settings.S3Region(),

@@ -15,9 +15,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,6 +123,24 @@ func (s *Server) now() time.Time {
 // account has it already.
 func (s *Server) CreateBucket(name, account string) error {
 	return s.state.createBucket(name, account, s.now())
+}
+
+// Buckets returns the names of all buckets, sorted.
+func (s *Server) Buckets() []string {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.state.buckets))
+}
+
+// Objects returns the keys of the objects of a bucket, sorted.
+func (s *Server) Objects(bucket string) []string {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	b, ok := s.state.buckets[bucket]
+	if !ok {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(b.objects))
 }
 
 // Uploads returns the ids of the unfinished uploads of a bucket, sorted.
