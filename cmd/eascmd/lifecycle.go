@@ -136,7 +136,12 @@ func (o *act) run(ctx context.Context, a *app, name string) error {
 			return nil
 		}
 	}
-	reply, err := target.Act(ctx, name, o.action)
+	var reply deploy.Reply
+	if o.action == deploy.Restart {
+		reply, err = deploy.RestartService(ctx, target, before.Service, deploy.SettleOptions{})
+	} else {
+		reply, err = target.Act(ctx, name, o.action)
+	}
 	if err != nil {
 		return err
 	}

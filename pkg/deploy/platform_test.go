@@ -30,8 +30,10 @@ type platform struct {
 	latency int
 	// invisible makes Create lose its answer, and carry the request out or not.
 	invisible, lost bool
-	// unanswered is what Update fails with after it has done its work.
+	// unanswered is what Update and Act fail with after they have done their work.
 	unanswered error
+	// restarts are the instances from the second question for them on.
+	restarts []deploy.Instance
 }
 
 type service struct {
@@ -205,7 +207,7 @@ func (p *platform) Act(_ context.Context, name string, action deploy.Action) (de
 		return deploy.Reply{}, err
 	}
 	s.gone = action == deploy.Delete
-	return p.reply(), nil
+	return p.reply(), p.unanswered
 }
 
 func (p *platform) Scale(_ context.Context, name string, instances int) (deploy.Reply, error) {
@@ -256,7 +258,11 @@ func (p *platform) Instances(_ context.Context, name string) ([]deploy.Instance,
 	if err != nil {
 		return nil, deploy.Reply{}, err
 	}
-	return s.instances, p.reply(), nil
+	has := s.instances
+	if p.restarts != nil {
+		s.instances = p.restarts
+	}
+	return has, p.reply(), nil
 }
 
 func (p *platform) DeleteInstances(context.Context, string, []string) (deploy.Reply, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -89,6 +90,50 @@ func settled(s *Service, request CreateRequest, cause error) (*Created, error) {
 		InternetEndpoint: s.InternetEndpoint,
 		IntranetEndpoint: s.IntranetEndpoint,
 	}, nil
+}
+
+// RestartService restarts a service that was like before. The request is sent
+// once, since each interrupts the service: when its answer is lost, the service is
+// asked for until it shows that it was carried out, by its state, the time of its
+// last change or its instances. An instance that crashes in that time looks the
+// same; then the service is restarting all the same, if not for that reason.
+func RestartService(ctx context.Context, target Target, before *Service, opts SettleOptions) (Reply, error) {
+	had, _, err := target.Instances(ctx, before.Name)
+	if err != nil && ctx.Err() != nil {
+		return Reply{}, err
+	}
+	known := err == nil
+	reply, cause := target.Act(ctx, before.Name, Restart)
+	if !Unsettled(cause) {
+		return reply, cause
+	}
+	found, err := opts.look(ctx, target, before.Name, func(s *Service) bool {
+		if s.Status != before.Status || s.UpdateTime.After(before.UpdateTime) {
+			return true
+		}
+		if !known {
+			return false
+		}
+		has, _, err := target.Instances(ctx, before.Name)
+		return err == nil && slices.ContainsFunc(has, func(i Instance) bool { return !slices.ContainsFunc(had, i.lives) })
+	})
+	switch {
+	case found:
+		return Reply{RequestID: RequestIDOf(cause)}, nil
+	case ctx.Err() != nil:
+		return Reply{}, fault.New(fault.Interrupted, "service %s: whether it was restarted is not known: %w", before.Name, context.Cause(ctx)).
+			WithHint("`eascmd showworkers %s` tells since when its instances run", before.Name)
+	case err == nil:
+		return Reply{}, fault.New(kindOf(cause), "service %s was not restarted: %w", before.Name, cause).
+			WithHint("no restart showed for a while; the same command tries again")
+	}
+	return Reply{}, fault.New(kindOf(err), "service %s: whether it was restarted is not known: %w", before.Name, err).
+		WithHint("`eascmd showworkers %s` tells since when its instances run", before.Name)
+}
+
+// lives reports whether an instance is still in the life that it was in.
+func (i Instance) lives(was Instance) bool {
+	return i.Name == was.Name && i.Restarts == was.Restarts && i.StartTime.Equal(was.StartTime)
 }
 
 // fits reports whether a deployed description has everything that was sent.
