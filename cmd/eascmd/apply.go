@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,7 @@ The original has no such command.`,
 		Args:              needDescription,
 		ValidArgsFunction: completeDescription,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(cmd.Flags().Changed); err != nil {
+			if err := cmp.Or(o.waitOptions.check(cmd.Flags().Changed), o.lineOptions.check()); err != nil {
 				return err
 			}
 			if o.rollback && o.noWait {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,7 +57,7 @@ that of the failure.`,
 		Args:              needArgs("the name of the service"),
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(cmd.Flags().Changed); err != nil {
+			if err := cmp.Or(o.waitOptions.check(cmd.Flags().Changed), o.lineOptions.check()); err != nil {
 				return err
 			}
 			if o.rollback && o.noWait {

@@ -26,7 +26,7 @@ type pysdkPackOptions struct {
 	glibc        string
 	explain      bool
 	upload       bool
-	uploading    uploadOptions
+	uploading    lineOptions
 }
 
 func newPysdkPackCommand(a *app) *cobra.Command {
@@ -75,14 +75,17 @@ printed, which is what processor_path names.`,
 	flags.BoolVar(&opts.noCheck, "no-check", false, "do not unpack the package and try its imports")
 	flags.StringVar(&opts.glibc, "glibc", packing.DefaultGLIBC, "`version` of the GNU C library where the service runs")
 	flags.BoolVarP(&opts.upload, "upload", "u", false, "upload the package and print its address")
-	opts.uploading.register(cmd)
+	opts.uploading.addFlags(flags)
 	return cmd
 }
 
 func (o pysdkPackOptions) run(ctx context.Context, a *app, dir string) error {
-	if !o.upload && (o.uploading.to != "" || o.uploading.inner) {
-		return fault.New(fault.Usage, "--to and --inner say how a package is uploaded, and it is not").
+	if !o.upload && o.uploading != (lineOptions{}) {
+		return fault.New(fault.Usage, "--to, --inner, --limit-rate and --parallel say how a package is uploaded, and it is not").
 			WithHint("add --upload, or leave them out")
+	}
+	if err := o.uploading.check(); err != nil {
+		return err
 	}
 	if o.level < 1 || o.level > 9 {
 		return fault.New(fault.Usage, "--level %d: the levels are 1 (fast) to 9 (small)", o.level).

@@ -20,31 +20,33 @@ import (
 const outputSchemaID = "https://raw.githubusercontent.com/openeas/eascmd/main/docs/reference/output.schema.json"
 
 // outputTypes lists what commands print with -o json, by the command. One that
-// prints something else with -f has that as a second value.
+// prints something else with -f has that as a second value, and so has one that
+// tells its progress on standard error.
 func outputTypes() map[string][]any {
 	return map[string][]any{
-		"apply":         {deployed{}},
-		"autoscale":     {scalerResult{}},
-		"autoscale rm":  {actedOn{}},
-		"create":        {deployed{}},
-		"delete":        {actedOn{}},
-		"deleteworkers": {deletedInstances{}},
-		"desc":          {serviceDetails{}},
-		"diff":          {differences{}},
-		"events":        {eventList{}, deploy.Event{}},
-		"invoke":        {invokeResult{}},
-		"list":          {serviceList{}},
-		"log":           {logLines{}, follow.Line{}},
-		"modify":        {deployed{}},
-		"release":       {released{}},
-		"restart":       {actedOn{}},
-		"scale":         {actedOn{}},
-		"showworkers":   {instanceList{}},
-		"start":         {actedOn{}},
-		"stop":          {actedOn{}},
-		"version":       {actedOn{}, versionInfo{}},
-		"upload":        {uploadResult{}},
-		"versions":      {versionList{}},
+		"apply":             {deployed{}},
+		"autoscale":         {scalerResult{}},
+		"autoscale rm":      {actedOn{}},
+		"create":            {deployed{}},
+		"delete":            {actedOn{}},
+		"deleteworkers":     {deletedInstances{}},
+		"desc":              {serviceDetails{}},
+		"dev control-plane": {runningControlPlane{}},
+		"diff":              {differences{}},
+		"events":            {eventList{}, deploy.Event{}},
+		"invoke":            {invokeResult{}},
+		"list":              {serviceList{}},
+		"log":               {logLines{}, follow.Line{}},
+		"modify":            {deployed{}},
+		"release":           {released{}},
+		"restart":           {actedOn{}},
+		"scale":             {actedOn{}},
+		"showworkers":       {instanceList{}},
+		"start":             {actedOn{}},
+		"stop":              {actedOn{}},
+		"version":           {actedOn{}, versionInfo{}},
+		"upload":            {uploadResult{}, transferEvent{}},
+		"versions":          {versionList{}},
 	}
 }
 

@@ -19,17 +19,13 @@ import (
 // sendOptions are the flags of commands that send a description, and upload
 // what it names on this machine before.
 type sendOptions struct {
-	to        string
-	inner     bool
-	noCheck   bool
-	limitRate byteSize
-	dryRun    bool
+	lineOptions
+	noCheck bool
+	dryRun  bool
 }
 
 func (o *sendOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.to, "to", "", "upload below this `address`, such as oss://bucket/prefix (default the profile's upload_prefix)")
-	flags.BoolVar(&o.inner, "inner", false, "upload through the endpoint inside the cloud's own network")
-	flags.Var(&o.limitRate, "limit-rate", "upload at most so many `bytes` a second, such as 2MiB (default no limit)")
+	o.lineOptions.addFlags(flags)
 	flags.BoolVar(&o.noCheck, "no-check", false, "upload the processor without checking it for the machines of EAS")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "check and pack, print what would be sent and end; nothing is uploaded or changed")
 }
@@ -95,7 +91,8 @@ func (o *sendOptions) publish(ctx context.Context, a *app, d *service.Descriptio
 		DryRun:         o.dryRun,
 		NoCheck:        o.noCheck,
 		Elsewhere:      isElsewhere(settings),
-		LimitRate:      int64(o.limitRate),
+		LimitRate:      int64(o.rate),
+		Parallel:       o.parallel,
 		Program:        versionOf(buildInfo()).Version,
 		Step:           func(text string) { a.term.OK("%s", ui.Printable(text)) },
 		Warn: func(text, hint string) {

@@ -55,6 +55,32 @@ func (a *app) announce(w deploy.Where) {
 	a.term.Info("%s", ui.Printable(whereText(w)))
 }
 
+// announceStore tells, before anything is sent, to which store and as whom. Of
+// S3 and directories it is not the profile that says who asks.
+func (a *app) announceStore(ctx context.Context, prefix store.Address, endpoint string) error {
+	if prefix.Scheme != store.OSS {
+		return nil
+	}
+	settings, err := a.config(ctx)
+	if err != nil {
+		return err
+	}
+	w := deploy.Where{Region: settings.Region(), Endpoint: endpoint, Profile: settings.Profile}
+	if settings.OSSEndpoint() != "" { // which may be another region's
+		w.Region = ""
+	}
+	identity, err := a.identity(settings)
+	if err != nil {
+		return err
+	}
+	// Where there are no credentials to be had, the first request says why.
+	if c, err := identity.Credentials(ctx); err == nil {
+		w.Account = config.Mask(c.AccessKeyID)
+	}
+	a.announce(w)
+	return nil
+}
+
 // whereText says where the services of a target are, and who asks.
 func whereText(w deploy.Where) string {
 	var parts []string

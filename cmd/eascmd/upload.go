@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/store"
@@ -20,18 +21,33 @@ import (
 )
 
 type uploadOptions struct {
+	lineOptions
+	keep bool
+}
+
+// lineOptions are the flags that all commands which upload share: where to, and
+// how the line is used.
+type lineOptions struct {
 	to       string
 	inner    bool
-	keep     bool
 	rate     byteSize
 	parallel int
 }
 
-// register adds the flags that all commands which upload share.
-func (o *uploadOptions) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
+func (o *lineOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.to, "to", "", "`prefix` that is uploaded to, such as oss://BUCKET/PREFIX (default the profile's upload_prefix)")
 	flags.BoolVar(&o.inner, "inner", false, "use the internal endpoint of OSS, from within the cloud's own network")
+	flags.Var(&o.rate, "limit-rate", "send no more than this `size` a second, such as 5MiB (default no limit)")
+	flags.IntVar(&o.parallel, "parallel", 0, "parts that are sent at the same time (default what suits the size)")
+}
+
+// check refuses what cannot be done.
+func (o *lineOptions) check() error {
+	if o.parallel < 0 || o.parallel > store.MaxParallel {
+		return fault.New(fault.Usage, "--parallel %d: it is 1 to %d", o.parallel, store.MaxParallel).
+			WithHint("leave the flag out for the default")
+	}
+	return nil
 }
 
 func newUploadCommand(a *app) *cobra.Command {
@@ -74,20 +90,14 @@ on standard error: {"event":"progress","file":...,"done":...,"total":...}.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	opts.register(cmd)
+	opts.addFlags(flags)
 	flags.BoolVar(&opts.keep, "keep", false, "keep the path as it is given in the object's name")
-	flags.Var(&opts.rate, "limit-rate", "send no more than this `size` a second, such as 5MiB (default no limit)")
-	flags.IntVar(&opts.parallel, "parallel", 0, "parts that are sent at the same time (default what suits the size)")
 	return cmd
 }
 
-// maxParallel is above what any line gains from.
-const maxParallel = 64
-
 func (o *uploadOptions) run(ctx context.Context, a *app, path string) error {
-	if o.parallel < 0 || o.parallel > maxParallel {
-		return fault.New(fault.Usage, "--parallel %d: it is 1 to %d", o.parallel, maxParallel).
-			WithHint("leave the flag out for the default")
+	if err := o.check(); err != nil {
+		return err
 	}
 	files, lost, err := o.list(path)
 	if err != nil {
@@ -200,11 +210,11 @@ type uploader struct {
 	store  store.Store
 	prefix store.Address
 	cache  string
-	*uploadOptions
+	*lineOptions
 }
 
-// open finds out where to, and tells.
-func (o *uploadOptions) open(ctx context.Context, a *app) (*uploader, error) {
+// open finds out where to and as whom, and tells.
+func (o *lineOptions) open(ctx context.Context, a *app) (*uploader, error) {
 	prefix, err := a.uploadPrefix(ctx, o.to)
 	if err != nil {
 		return nil, err
@@ -226,8 +236,11 @@ func (o *uploadOptions) open(ctx context.Context, a *app) (*uploader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.announceStore(ctx, prefix, s.Endpoint()); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	a.term.OK("%s endpoint:    [%s]", prefix.Scheme, ui.Printable(s.Endpoint()))
-	return &uploader{app: a, store: s, prefix: prefix, cache: filepath.Join(cache, "uploads"), uploadOptions: o}, nil
+	return &uploader{app: a, store: s, prefix: prefix, cache: filepath.Join(cache, "uploads"), lineOptions: o}, nil
 }
 
 // result is that of an upload that has not begun.

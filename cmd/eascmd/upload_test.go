@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openeas/eascmd/pkg/config"
 	"github.com/openeas/eascmd/pkg/ui"
+	"github.com/openeas/eascmd/test/ossserver"
 )
 
 // uploadDir makes a directory of files the current one. to is a store.
@@ -136,7 +139,8 @@ func TestUploadMistakes(t *testing.T) {
 		{[]string{"empty", "--to", prefix}, 2, "there are no files in empty"},
 		{[]string{"a", "--to", "bucket/x"}, 2, `--to: "bucket/x" is no address of an object store`},
 		{[]string{"../work/a", "--keep", "--to", prefix}, 2, "leads out of the current directory"},
-		{[]string{"a", "--to", prefix, "--parallel", "-1"}, 2, "it is 1 to 64"},
+		{[]string{"a", "--to", prefix, "--parallel", "-1"}, 2, "it is 1 to 16"},
+		{[]string{"a", "--to", prefix, "--parallel", "17"}, 2, "it is 1 to 16"},
 		{[]string{"a", "--to", prefix, "--limit-rate", "fast"}, 2, "a size is a number"},
 	} {
 		got := runMain(t, "", append([]string{"upload"}, tt.args...)...)
@@ -146,6 +150,53 @@ func TestUploadMistakes(t *testing.T) {
 	}
 	if names := stored(t, to); len(names) != 0 {
 		t.Errorf("stored: %q", names)
+	}
+}
+
+// Every command that uploads knows how much of the line it may take.
+func TestLineOfEveryUpload(t *testing.T) {
+	emptyHome(t)
+	for _, args := range [][]string{
+		{"create", "service.json"}, {"apply", "service.json"}, {"modify", "echo", "-D", "metadata.cpu=1"},
+		{"pysdk", "pack", "demo", "--upload"},
+	} {
+		for flag, want := range map[string]string{"--parallel=17": "it is 1 to 16", "--limit-rate=fast": "a size is a number"} {
+			if got := runMain(t, "", append(args, flag)...); got.status != 2 || !strings.Contains(got.stderr, want) {
+				t.Errorf("%q %s: %+v", args, flag, got)
+			}
+		}
+	}
+	if got := runMain(t, "", "pysdk", "pack", "demo", "--parallel", "2"); got.status != 2 || !strings.Contains(got.stderr, "add --upload") {
+		t.Errorf("without --upload: %+v", got)
+	}
+}
+
+// Before anything is sent to OSS it is said as whom.
+func TestUploadSaysAsWhom(t *testing.T) {
+	uploadDir(t, "a")
+	server, err := ossserver.New(ossserver.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const id, secret = "LTAI5tUploadAsWhom", "upload-secret"
+	server.SetKey(ossserver.Key{ID: id, Secret: secret, Account: "1"})
+	if err := server.CreateBucket("models", "1"); err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(server)
+	defer front.Close()
+	for name, value := range map[string]string{
+		"ACCESS_KEY_ID": id, "ACCESS_KEY_SECRET": secret, "REGION": server.Region(), "OSS_ENDPOINT": front.URL,
+	} {
+		t.Setenv("EASCMD_"+name, value)
+	}
+	got := runMain(t, "", "upload", "a", "--to", "oss://models/x")
+	if got.status != 0 {
+		t.Fatalf("%+v", got)
+	}
+	want := "endpoint " + front.URL + ", profile default, account " + config.Mask(id) + "\n[OK] oss endpoint:"
+	if !strings.Contains(got.stderr, want) || strings.Contains(got.stderr+got.stdout, secret) {
+		t.Errorf("standard error %q, want %q", got.stderr, want)
 	}
 }
 

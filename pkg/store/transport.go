@@ -21,7 +21,7 @@ func NewClient(caBundle string) (*http.Client, error) {
 	t.DialContext = (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 15 * time.Second
 	t.ResponseHeaderTimeout = time.Minute
-	t.MaxIdleConnsPerHost = mostParallel // else most parts would have to connect anew
+	t.MaxIdleConnsPerHost = MaxParallel // else most parts would have to connect anew
 	t.WriteBufferSize = bodyPiece
 	if caBundle != "" {
 		pem, err := os.ReadFile(caBundle)

@@ -2,6 +2,10 @@ package store
 
 import "time"
 
+// MaxParallel is how many parts are sent at the same time at the most, whatever
+// UploadOptions say.
+const MaxParallel = 16
+
 // UploadOptions say what Upload sends where, and how.
 type UploadOptions struct {
 	File string  // path of a regular file

@@ -19,7 +19,6 @@ const (
 	usualPart      = 8 << 20
 	fewParts       = 1000 // parts grow where there would be more of the usual size
 	usualParallel  = 4
-	mostParallel   = 16
 	restarts       = 2 // of an upload whose parts the store has lost
 	manyBytes      = 256 << 20
 	manyParallel   = 8
@@ -209,7 +208,7 @@ func (u *upload) partSize() (int64, error) {
 func (u *upload) parallel() int {
 	switch {
 	case u.opts.Parallel > 0:
-		return min(u.opts.Parallel, mostParallel)
+		return min(u.opts.Parallel, MaxParallel)
 	case u.content.size >= manyBytes:
 		return manyParallel
 	}
