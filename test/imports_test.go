@@ -99,6 +99,27 @@ var importRules = []struct {
 		why: "what is deployed is in its place before a target is asked",
 	},
 	{
+		packages: []string{"pkg/deploy"},
+		except:   []string{"pkg/deploy/eas"},
+		not:      []string{"pkg/deploy/eas"}, deep: true,
+		why: "what targets share knows none of them",
+	},
+	{
+		packages: []string{"pkg/controlplane"},
+		not:      []string{"pkg/deploy", "pkg/source", "pkg/invoke"}, deep: true,
+		why: "the control plane follows the API's reference; made of the client's parts it would share their mistakes",
+	},
+	{
+		packages: []string{"pkg/deploy", "pkg/invoke", "pkg/localtest", "pkg/source", "pkg/store"},
+		not:      []string{"pkg/controlplane"}, deep: true,
+		why: "a client does not know the server's inside",
+	},
+	{
+		packages: []string{"pkg/invoke"},
+		not:      []string{"pkg"}, deep: true,
+		why: "a service is called by its address and token, wherever it runs",
+	},
+	{
 		packages: []string{"pkg/doctor"},
 		not:      []string{"pkg/localtest", "pkg/deploy", "pkg/pack"},
 		why:      "the report is made from engines, configuration and store alone",
@@ -138,6 +159,12 @@ var importRules = []struct {
 		except:   []string{"pkg/store"},
 		not:      []string{"github.com/aliyun/aliyun-oss-go-sdk", "github.com/minio"},
 		why:      "a successor of an object store's client is a change of one place",
+	},
+	{
+		packages: []string{"cmd", "internal", "pkg", "templates", "workers"},
+		except:   []string{"pkg/deploy/eas", "pkg/config/credentials"},
+		not:      []string{"github.com/alibabacloud-go", "github.com/aliyun/credentials-go"},
+		why:      "the cloud's API and its credentials are known in one place each",
 	},
 	{
 		packages: []string{"cmd", "internal", "pkg", "templates", "workers"},
@@ -191,10 +218,11 @@ func brokenRules(p goPackage) []string {
 		}
 		for _, imp := range imports {
 			name := strings.TrimPrefix(imp, module+"/")
-			if component(name) == component(p.rel()) {
-				continue // its own parts are no other package
-			}
+			own := component(name) == component(p.rel())
 			for _, not := range rule.not {
+				if own && component(not) == not {
+					continue // its own parts are no other package
+				}
 				if under(name, not) {
 					faults = append(faults, p.rel()+" imports "+name+": "+rule.why)
 				}
@@ -245,6 +273,20 @@ func TestImportRulesCatch(t *testing.T) {
 		{"pkg/engine/process", own("pkg/doctor"), true},
 		{"pkg/doctor", "github.com/docker/docker/client", true},
 		{"pkg/store", own("cmd/eascmd"), true},
+		{"pkg/deploy/follow", own("pkg/deploy"), false},
+		{"pkg/deploy/follow", own("pkg/deploy/eas"), true},
+		{"pkg/deploy/eas", own("pkg/deploy/follow"), false},
+		{"pkg/deploy/eas", own("pkg/controlplane"), true},
+		{"pkg/controlplane/onengine", own("pkg/controlplane"), false},
+		{"pkg/controlplane", own("pkg/deploy/eas"), true},
+		{"pkg/controlplane/onengine", own("pkg/localtest"), false},
+		{"pkg/invoke", own("pkg/deploy"), true},
+		{"pkg/invoke", own("internal/fault"), false},
+		{"pkg/source", own("pkg/deploy"), true},
+		{"pkg/source", own("pkg/localtest"), false},
+		{"pkg/source", "github.com/minio/minio-go/v7", true},
+		{"pkg/store", "github.com/aliyun/credentials-go/credentials", true},
+		{"pkg/config/credentials", "github.com/aliyun/credentials-go/credentials", false},
 	} {
 		p := goPackage{ImportPath: own(tt.pkg), Imports: []string{tt.imports}, Deps: []string{tt.imports}}
 		if faults := brokenRules(p); (len(faults) > 0) != tt.broken {
