@@ -65,40 +65,7 @@ removes the rules; the instances stay as many as they are. Of the original's syn
 				}
 				return a.print(newScalerResult(name, where, reply, rules))
 			}
-			// What is wrong in the rules is told before anything is asked.
-			rules := &deploy.Autoscaler{}
-			if file != "" {
-				text, err := os.ReadFile(file)
-				if err != nil {
-					return fault.New(fault.Description, "read the rules: %w", err)
-				}
-				if rules, err = deploy.ParseAutoscaler(file, text); err != nil {
-					return err
-				}
-			}
-			if err := rules.Set(settings...); err != nil {
-				return err
-			}
-			a.announce(where)
-			if file == "" {
-				have, _, err := target.Autoscaler(ctx, name)
-				switch {
-				case err == nil:
-					rules = have
-				case errors.Is(err, deploy.ErrNotFound):
-					rules = &deploy.Autoscaler{}
-				default:
-					return err
-				}
-				if err := rules.Set(settings...); err != nil {
-					return err
-				}
-			}
-			rules.Current = nil
-			if err := rules.Check(); err != nil {
-				return err
-			}
-			reply, err := target.SetAutoscaler(ctx, name, *rules)
+			rules, reply, err := a.setRules(ctx, target, name, file, settings)
 			if err != nil {
 				return err
 			}
@@ -110,6 +77,47 @@ removes the rules; the instances stay as many as they are. Of the original's syn
 	cmd.Flags().StringVarP(&file, "scaler", "s", "", "read all rules from this JSON `file`")
 	cmd.AddCommand(newAutoscaleRmCommand(a))
 	return cmd
+}
+
+// setRules makes rules of a file, or of those that the service has, and of
+// settings, and sets them.
+func (a *app) setRules(ctx context.Context, target deploy.Target, name, file string, settings []string) (*deploy.Autoscaler, deploy.Reply, error) {
+	var none deploy.Reply
+	// What is wrong in the rules is told before anything is asked.
+	rules := &deploy.Autoscaler{}
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, none, fault.New(fault.Description, "read the rules: %w", err)
+		}
+		if rules, err = deploy.ParseAutoscaler(file, text); err != nil {
+			return nil, none, err
+		}
+	}
+	if err := rules.Set(settings...); err != nil {
+		return nil, none, err
+	}
+	a.announce(target.Where())
+	if file == "" {
+		have, _, err := target.Autoscaler(ctx, name)
+		switch {
+		case err == nil:
+			rules = have
+		case errors.Is(err, deploy.ErrNotFound):
+			rules = &deploy.Autoscaler{}
+		default:
+			return nil, none, err
+		}
+		if err := rules.Set(settings...); err != nil {
+			return nil, none, err
+		}
+	}
+	rules.Current = nil
+	if err := rules.Check(); err != nil {
+		return nil, none, err
+	}
+	reply, err := target.SetAutoscaler(ctx, name, *rules)
+	return rules, reply, err
 }
 
 func newAutoscaleRmCommand(a *app) *cobra.Command {

@@ -220,7 +220,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 }
 
-func TestParseEndpoint(t *testing.T) {
+func TestSplitEndpoint(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"pai-eas.cn-beijing.aliyuncs.com", "pai-eas.cn-beijing.aliyuncs.com"},
 		{" HTTPS://PAI-EAS.cn-beijing.aliyuncs.com/ ", "pai-eas.cn-beijing.aliyuncs.com"},
@@ -232,9 +232,9 @@ func TestParseEndpoint(t *testing.T) {
 		{"host:99999", ""}, {"host:x", ""}, {"cn-beijing", ""}, {"user@host", ""}, {"hö.st", ""}, {"a\x1bb", ""},
 	}
 	for _, test := range tests {
-		got, err := ParseEndpoint(test.text)
+		_, got, err := splitEndpoint(test.text)
 		if got != test.want || (err == nil) != (test.want != "") {
-			t.Errorf("ParseEndpoint(%q) = %q, %v, want %q", test.text, got, err, test.want)
+			t.Errorf("splitEndpoint(%q) = %q, %v, want %q", test.text, got, err, test.want)
 		}
 	}
 }

@@ -8,13 +8,6 @@ import (
 	"strings"
 )
 
-// ParseEndpoint returns the host, and the port if there is one, of an
-// endpoint. A scheme and a final slash are taken off.
-func ParseEndpoint(text string) (string, error) {
-	_, host, err := splitEndpoint(text)
-	return host, err
-}
-
 // splitEndpoint returns the scheme and the host, with the port if there is
 // one, of an endpoint. The scheme is https where none is given.
 func splitEndpoint(text string) (scheme, host string, err error) {
