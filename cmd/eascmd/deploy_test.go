@@ -237,6 +237,10 @@ func TestApply(t *testing.T) {
 		t.Errorf("stderr:\n%s", scaled.stderr)
 	}
 	c.golden(t, "modify.txt", must(t, 0, "update", "echo", "-D", "metadata.memory=2000").stdout)
+	misspelt := must(t, 0, "modify", "echo", "-Dmetadata.instnce=2", "--dry-run")
+	if !strings.Contains(misspelt.stderr, "did you mean metadata.instance?") {
+		t.Errorf("stderr of a change of a field that there is not:\n%s", misspelt.stderr)
+	}
 	switched := must(t, 0, "version", "echo", "1", "-o", "json")
 	c.golden(t, "version.json", switched.stdout)
 	must(t, 7, "version", "echo", "99")

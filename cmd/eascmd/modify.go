@@ -94,7 +94,7 @@ func (o *modifyOptions) run(ctx context.Context, a *app, name string) error {
 		return err
 	}
 	w := target.Where()
-	if err := o.checkPart(part, name, w); err != nil {
+	if err := o.checkPart(a, part, name, w); err != nil {
 		return err
 	}
 	a.announce(w)
@@ -150,11 +150,18 @@ func readSmall(path string) ([]byte, error) {
 	return text, nil // one that is too large is refused by whoever parses it
 }
 
-// checkPart refuses changes of what cannot change.
-func (o *modifyOptions) checkPart(part json.RawMessage, name string, w deploy.Where) error {
+// checkPart refuses changes of what cannot change, and shows what is noticed in
+// the others, such as a name that is misspelt.
+func (o *modifyOptions) checkPart(a *app, part json.RawMessage, name string, w deploy.Where) error {
 	d, err := service.Options{Partial: true}.Parse("the change", part)
 	if err != nil {
 		return err
+	}
+	for _, p := range d.Warnings {
+		if p.Severity == service.Warning {
+			p.Line, p.Column = 0, 0 // what was parsed is put together of file and flags
+			a.term.Warn("%s", ui.Printable(p.String()))
+		}
 	}
 	if d.Name != "" && d.Name != name {
 		return fault.New(fault.Description, "the change is for service %s, not %s: a service's name cannot change", d.Name, name)

@@ -9,9 +9,7 @@ import (
 
 // validate checks the rules that reach over more than one value.
 func (p *parser) validate() {
-	if !p.opts.Partial {
-		p.guess()
-	}
+	p.guess()
 	if !p.opts.Partial || p.given("name") {
 		p.checkName()
 	}
