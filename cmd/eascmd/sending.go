@@ -81,7 +81,7 @@ func (o *sendOptions) publish(ctx context.Context, a *app, d *service.Descriptio
 	if err != nil {
 		return nil, err
 	}
-	return source.Publish(ctx, source.Options{
+	published, err := source.Publish(ctx, source.Options{
 		Description:    d,
 		File:           path,
 		DescriptionDir: dir,
@@ -106,6 +106,10 @@ func (o *sendOptions) publish(ctx context.Context, a *app, d *service.Descriptio
 			return p.Update, p.Done
 		},
 	})
+	if err != nil && ctx.Err() != nil && !o.dryRun {
+		a.term.Info("interrupted before service [%s] was touched; the same command goes on where this one has ended", ui.Printable(d.Name))
+	}
+	return published, err
 }
 
 // isElsewhere reports whether the endpoint is none of the cloud's: a control

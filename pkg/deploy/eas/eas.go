@@ -66,7 +66,7 @@ func New(opts Options) (*Target, error) {
 	}
 	if opts.Region == "" {
 		return nil, fault.New(fault.Description, "the name of the endpoint %s does not tell its region", opts.Endpoint).
-			WithHint("set the region in the profile")
+			WithHint("`eascmd config set region NAME` tells it")
 	}
 	if opts.Credentials == nil {
 		return nil, fault.New(fault.Description, "%w for %s", config.ErrNoAccessKey, opts.Endpoint)

@@ -66,6 +66,8 @@ func refused(r request, a *answer, c config.Credentials) *failure {
 		f.Err = deploy.ErrCredentials
 		f.Why = skew(time.Now(), a.header)
 		f.hint = "set the clock of this machine"
+	case strings.HasPrefix(code, "invalidregion"):
+		f.hint = "choose the region's own endpoint with -e; the region of one whose name does not tell it is set by `eascmd config set region NAME`"
 	case strings.HasPrefix(code, "signaturenonceused"):
 		f.Err = deploy.ErrCredentials
 		f.transient = true
@@ -97,6 +99,9 @@ func refused(r request, a *answer, c config.Credentials) *failure {
 		f.hint = "let the owner of the account grant " + action + " in RAM"
 	case isTaken(a.status, code):
 		f.Err = deploy.ErrExists
+		if r.op == createService {
+			f.hint = "`eascmd apply` changes a service that is there"
+		}
 	case isAbsent(a.status, code):
 		f.Err = deploy.ErrNotFound
 		if r.name != "" && r.op.repeat == reads {
