@@ -198,6 +198,7 @@ func (a *app) sayNext(dir string, p *pysdk.Project) {
 		a.term.Info("  ENV/bin/python -m pip install -r requirements.txt")
 	}
 	a.term.Info("  eascmd pysdk pack .")
+	a.term.Info("  eascmd create app.json")
 }
 
 // pysdkProject is the result of pysdk init.
