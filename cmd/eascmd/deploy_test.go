@@ -236,6 +236,7 @@ func TestApply(t *testing.T) {
 	if !strings.Contains(scaled.stderr, "is scaling to 2 instances, without a new version") {
 		t.Errorf("stderr:\n%s", scaled.stderr)
 	}
+	c.golden(t, "modify.json", must(t, 0, "modify", "echo", "-D", "metadata.memory=1500", "-o", "json").stdout)
 	c.golden(t, "modify.txt", must(t, 0, "update", "echo", "-D", "metadata.memory=2000").stdout)
 	misspelt := must(t, 0, "modify", "echo", "-Dmetadata.instnce=2", "--dry-run")
 	if !strings.Contains(misspelt.stderr, "did you mean metadata.instance?") {

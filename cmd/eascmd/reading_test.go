@@ -78,6 +78,17 @@ func someResults(c clock) map[string]ui.Result {
 			{ID: 2, BuildTime: c.at("2026-02-21 17:00:00"), ImageAvailable: true, Runnable: true, Description: json.RawMessage(`{"containers":[{"image":"r/own:1"}]}`)},
 			{ID: 1, Runnable: true},
 		}, reply),
+		"start":        actedOn{Reply: reply, Service: "scorer", Region: "cn-shanghai", Status: deploy.Running, Version: 3},
+		"scale":        actedOn{Reply: reply, Service: "scorer", Region: "cn-shanghai", Status: deploy.Running, Version: 3},
+		"autoscale-rm": actedOn{Reply: reply, Service: "scorer", Region: "cn-shanghai"},
+		"upload": &uploadResult{Endpoint: "https://oss-cn-shanghai.aliyuncs.com", Prefix: "oss://models/x/", Total: 1, Size: 1234567, Failed: []failedFile{}, scheme: "oss",
+			Files: []uploadedFile{{File: "m.bin", Address: "oss://models/x/m.bin", Size: 1234567, SHA256: strings.Repeat("0a", 32), CRC64: "1", Confirmed: "crc64", Sent: 1234567, Retries: 1, Millis: 10}}},
+		"upload-failed": &uploadResult{Endpoint: "https://oss-cn-shanghai.aliyuncs.com", Prefix: "oss://models/x/", Total: 3, Size: 30, scheme: "oss",
+			Files:  []uploadedFile{{File: "a", Address: "oss://models/x/a", Size: 10, SHA256: strings.Repeat("0a", 32), Present: true}, {File: "b", Address: "oss://models/x/b", Size: 10, SHA256: strings.Repeat("0b", 32), Sent: 10}},
+			Failed: []failedFile{{"c\x1b[31m", "the network is down"}}},
+		"dev-control-plane": runningControlPlane{Endpoint: "http://127.0.0.1:1", PredictEndpoint: "http://127.0.0.1:2", Region: "cn-shanghai", UploadPrefix: "file:///tmp/objects",
+			OSSEndpoint: "http://127.0.0.1:3", AccessKeyID: "LTAI5tRandom", AccessKeySecret: "shown once"},
+		"dev-control-plane-profile": runningControlPlane{Endpoint: "http://127.0.0.1:1", PredictEndpoint: "http://127.0.0.1:2", Region: "cn-shanghai", Profile: "local", UploadPrefix: "file:///tmp/objects", AccessKeyID: "LTAI5tRandom"},
 		"showworkers": instanceList{reply.RequestID, "scorer", []deploy.Instance{
 			{Name: "scorer-69cf5dd6c7-5abcd", InnerIP: "10.240.0.12", HostIP: "10.224.0.3", StartTime: c.at("2026-02-21 08:35:41"), Restarts: 1, Status: "Running", ReadyProcesses: 1, TotalProcesses: 1,
 				Last: &deploy.LastState{ExitCode: 247, Reason: "Error", StartedAt: someTime("2026-02-21 05:36:56"), FinishedAt: someTime("2026-02-21 07:04:21")}},
@@ -153,6 +164,7 @@ func TestParseSince(t *testing.T) {
 		"2026-03-01T20:00:00+08:00": now,
 		"-5m":                       {},
 		"yesterday":                 {},
+		"2999-01-01":                {},
 		"10":                        {},
 	} {
 		got, err := parseSince(text, now)
