@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 
@@ -86,9 +85,9 @@ func (a *app) setRules(ctx context.Context, target deploy.Target, name, file str
 	// What is wrong in the rules is told before anything is asked.
 	rules := &deploy.Autoscaler{}
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := readSmall(ctx, file)
 		if err != nil {
-			return nil, none, fault.New(fault.Description, "read the rules: %w", err)
+			return nil, none, err
 		}
 		if rules, err = deploy.ParseAutoscaler(file, text); err != nil {
 			return nil, none, err

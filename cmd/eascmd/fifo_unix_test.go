@@ -4,9 +4,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -78,4 +80,45 @@ func TestInterruptedWaitForFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
+}
+
+// TestInterruptedReading is about commands that wait for input that does not come.
+func TestInterruptedReading(t *testing.T) {
+	path := fifo(t)
+	w, err := os.OpenFile(path, os.O_RDWR, 0) // what is read from it waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for name, read := range map[string]func(context.Context) error{
+		"a file":         func(ctx context.Context) error { _, err := readSmall(ctx, path); return err },
+		"standard input": func(ctx context.Context) error { _, err := readWaiting(ctx, w); return err },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- read(ctx) }()
+		cancel()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s is still read", name)
+		}
+	}
+}
+
+func TestInvokeFIFO(t *testing.T) {
+	emptyHome(t)
+	got := runMain(t, "", "invoke", "http://127.0.0.1:1/", "-d", "@"+fifo(t))
+	if got.status != int(fault.Usage) || !strings.Contains(got.stderr, "it is no regular file") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestEndlessFile(t *testing.T) {
+	if _, err := readSmall(t.Context(), "/dev/zero"); fault.KindOf(err) != fault.Description || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("%v", err)
+	}
 }

@@ -138,7 +138,7 @@ func (a *app) invokeRequest(ctx context.Context, service string, o *invokeOption
 		}
 	}
 	var err error
-	if r.Body, err = a.requestBody(o.data); err != nil {
+	if r.Body, err = a.requestBody(ctx, o.data); err != nil {
 		return r, err
 	}
 	address := service
@@ -154,7 +154,7 @@ func (a *app) invokeRequest(ctx context.Context, service string, o *invokeOption
 }
 
 // requestBody makes a body of --data.
-func (a *app) requestBody(data string) (invoke.Body, error) {
+func (a *app) requestBody(ctx context.Context, data string) (invoke.Body, error) {
 	if file, ok := strings.CutPrefix(data, "@"); ok {
 		return invoke.File(file), nil
 	}
@@ -163,14 +163,36 @@ func (a *app) requestBody(data string) (invoke.Body, error) {
 	}
 	// It may be sent several times, so it is kept.
 	const most = 1 << 30
-	text, err := io.ReadAll(io.LimitReader(a.term.In, most+1))
+	text, err := readWaiting(ctx, io.LimitReader(a.term.In, most+1))
 	switch {
+	case ctx.Err() != nil:
+		return nil, err
 	case err != nil:
 		return nil, fault.New(fault.Failed, "read standard input: %w", err)
 	case len(text) > most:
 		return nil, fault.New(fault.Usage, "standard input has more than %s", ui.Bytes(most)).WithHint("a file is read while it is sent: --data @FILE")
 	}
 	return invoke.Bytes(text), nil
+}
+
+// readWaiting reads to the end. To read what is typed, or from a pipe, may take
+// for ever and cannot be interrupted: when ctx ends it is left to itself.
+func readWaiting(ctx context.Context, r io.Reader) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := io.ReadAll(r)
+		done <- result{data, err}
+	}()
+	select {
+	case got := <-done:
+		return got.data, got.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // isURL reports whether what is called is given by its address.

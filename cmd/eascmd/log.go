@@ -117,14 +117,18 @@ func (o logOptions) request(given func(flag string) bool, now time.Time) (deploy
 // parseSince reads the value of --since: for how long, or a time, which is local
 // where it does not say otherwise.
 func parseSince(text string, now time.Time) (time.Time, error) {
+	future := fault.New(fault.Usage, "--since %s: that is in the future", text)
 	if d, err := time.ParseDuration(text); err == nil {
 		if d < 0 {
-			return time.Time{}, fault.New(fault.Usage, "--since %s: that is in the future", text).WithHint("10m stands for ten minutes ago")
+			return time.Time{}, future.WithHint("10m stands for ten minutes ago")
 		}
 		return now.Add(-d).UTC(), nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			if t.After(now) {
+				return time.Time{}, future.WithHint("it is %s now", now.Format(time.RFC3339))
+			}
 			return t.UTC(), nil
 		}
 	}
@@ -205,7 +209,7 @@ func printEach[T any](a *app, items []T) error {
 			return fmt.Errorf("encode a result: %w", err)
 		}
 	}
-	return a.term.Print(ui.Table, piece{ui.Text(b.String())})
+	return a.term.Print(ui.Table, piece{ui.Text(ui.HarmlessJSON(b.String()))})
 }
 
 // yamlItems are items of a list that goes on.

@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -85,7 +85,7 @@ func errRollbackUnseen() error {
 }
 
 func (o *modifyOptions) run(ctx context.Context, a *app, name string) error {
-	part, err := o.part()
+	part, err := o.part(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,10 +115,10 @@ func (o *modifyOptions) run(ctx context.Context, a *app, name string) error {
 }
 
 // part is what changes, in its normal form.
-func (o *modifyOptions) part() (json.RawMessage, error) {
+func (o *modifyOptions) part(ctx context.Context) (json.RawMessage, error) {
 	part := json.RawMessage(`{}`)
 	if o.file != "" {
-		text, err := readSmall(o.file)
+		text, err := readSmall(ctx, o.file)
 		if err != nil {
 			return nil, err
 		}
@@ -133,21 +133,30 @@ func (o *modifyOptions) part() (json.RawMessage, error) {
 	return deploy.Merge(part, settings)
 }
 
-// readSmall reads the file of a description.
-func readSmall(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// readSmall reads a file of JSON. It may be a FIFO, which may never have a writer.
+func readSmall(ctx context.Context, path string) ([]byte, error) {
+	refuse := func(err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fault.New(fault.Description, "read %s: %w", path, bare(err))
+	}
+	f, err := openWaiting(ctx, path)
 	if err != nil {
-		return nil, fault.New(fault.Description, "read the description: %w", err)
+		return nil, refuse(err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fault.New(fault.Description, "read the description: %s is a directory", path)
+		return nil, refuse(errors.New("it is a directory"))
 	}
-	text, err := io.ReadAll(io.LimitReader(f, service.MaxSize+1))
-	if err != nil {
-		return nil, fault.New(fault.Description, "read the description: %w", err)
+	text, err := readWaiting(ctx, io.LimitReader(f, service.MaxSize+1))
+	switch {
+	case err != nil:
+		return nil, refuse(err)
+	case len(text) > service.MaxSize:
+		return nil, refuse(fmt.Errorf("it is larger than %s", ui.Bytes(service.MaxSize)))
 	}
-	return text, nil // one that is too large is refused by whoever parses it
+	return text, nil
 }
 
 // checkPart refuses changes of what cannot change, and shows what is noticed in

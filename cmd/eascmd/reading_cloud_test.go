@@ -80,7 +80,7 @@ func TestReadingRefusals(t *testing.T) {
 		{[]string{"release", "echo"}, 2, "neither --weight nor --traffic-state"},
 		{[]string{"release", "echo", "--weight", "2000"}, 2, "from -1 to 1000"},
 		{[]string{"release", "echo", "--traffic-state", "x"}, 2, "standalone or grouping"},
-		{[]string{"scale", "echo", "many"}, 2, "many is no number of instances"},
+		{[]string{"scale", "echo", "many"}, 2, "\"many\" is no number of instances"},
 		{[]string{"dw", "echo", "a"}, 2, "Are you sure to delete the instances [a] of service [echo] in [cn-test]"},
 		{[]string{"dw", "echo", ","}, 2, "the list of instances is empty"},
 		{[]string{"autoscale", "rm", "echo"}, 2, "Are you sure to remove the rules"},

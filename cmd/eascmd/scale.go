@@ -34,7 +34,7 @@ A service that is scaled by rules goes back to their numbers; see
 			}
 			n, err := strconv.Atoi(args[1])
 			if err != nil || n < 0 {
-				return fault.New(fault.Usage, "%s is no number of instances", args[1]).WithHint("usage: eascmd scale SERVICE N")
+				return fault.New(fault.Usage, "%q is no number of instances", args[1]).WithHint("usage: eascmd scale SERVICE N")
 			}
 			target, err := a.target(ctx)
 			if err != nil {

@@ -50,14 +50,15 @@ func Bytes(data []byte) Body {
 // File makes a body of a file, which is read while it is sent.
 func File(path string) Body {
 	return func() (io.ReadCloser, int64, error) {
+		// Before it is opened: to open a FIFO waits for whoever writes to it.
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			return nil, 0, &os.PathError{Op: "read", Path: path, Err: errors.New("it is no regular file")}
+		}
 		file, err := os.Open(path)
 		if err != nil {
 			return nil, 0, err
 		}
 		info, err := file.Stat()
-		if err == nil && !info.Mode().IsRegular() {
-			err = &os.PathError{Op: "read", Path: path, Err: errors.New("it is no regular file")}
-		}
 		if err != nil {
 			file.Close()
 			return nil, 0, err
