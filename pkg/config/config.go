@@ -127,15 +127,18 @@ func EnvNames(key string) []string {
 // asks for them.
 func Load(opts Options) (*Settings, error) {
 	s := &Settings{Path: opts.Path, Profile: strings.ToLower(cmp.Or(opts.Profile, DefaultProfile)), source: map[string]string{}}
+	f := &file{}
 	if s.Path == "" {
 		var err error
-		if s.Path, err = DefaultPath(); err != nil {
+		if s.Path, err = DefaultPath(); err != nil && !(s.Profile == DefaultProfile && givesKey(opts.Flags)) {
 			return nil, err
 		}
 	}
-	f, err := s.read(opts.Path != "")
-	if err != nil {
-		return nil, err
+	if s.Path != "" {
+		var err error
+		if f, err = s.read(opts.Path != ""); err != nil {
+			return nil, err
+		}
 	}
 	if opts.Profile != "" && s.Profile != DefaultProfile && !slices.Contains(f.profiles(), s.Profile) {
 		return nil, unknownProfile(s.Path, s.Profile, f.profiles())
@@ -152,6 +155,12 @@ func Load(opts Options) (*Settings, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// givesKey reports whether an access key is given outside the file, so that
+// nobody misses the file where there is no home for it, as in a container.
+func givesKey(flags map[string]string) bool {
+	return flags[AccessKeyID] != "" || slices.ContainsFunc(EnvNames(AccessKeyID), func(name string) bool { return os.Getenv(name) != "" })
 }
 
 // warnOfHidden warns of a profile that was asked for by its name and whose

@@ -254,3 +254,26 @@ func TestRegionOf(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutHome is about machines where nobody has a home, as containers.
+func TestWithoutHome(t *testing.T) {
+	home(t, "")
+	for _, name := range []string{"HOME", "USERPROFILE", "home"} {
+		t.Setenv(name, "")
+	}
+	if _, err := Load(Options{}); fault.KindOf(err) != fault.Missing {
+		t.Errorf("without an access key: %v", err)
+	}
+	t.Setenv("EASCMD_ACCESS_KEY_ID", "e-id")
+	t.Setenv("EASCMD_ACCESS_KEY_SECRET", "e-key")
+	s, err := Load(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Credentials(); got != (Credentials{"e-id", "e-key", ""}) || err != nil {
+		t.Errorf("%#v, %v", got, err)
+	}
+	if _, err := Load(Options{Profile: "bj"}); fault.KindOf(err) != fault.Missing {
+		t.Errorf("with a profile: %v", err)
+	}
+}
