@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -154,6 +155,9 @@ func ParseSettings(settings []string) (json.RawMessage, error) {
 		switch {
 		case !ok || path == "":
 			return nil, fault.New(fault.Usage, "-D %s: it is no path=value", maskSetting(setting)).
+				WithHint("write -Dmetadata.instance=2")
+		case slices.Contains(strings.Split(path, "."), ""):
+			return nil, fault.New(fault.Usage, "-D %s: a part of the path is empty", path).
 				WithHint("write -Dmetadata.instance=2")
 		case strings.ContainsAny(path, "[]"):
 			return nil, fault.New(fault.Usage, "-D %s: lists change as a whole", path).

@@ -150,7 +150,7 @@ func TestParseSettings(t *testing.T) {
 			t.Errorf("%v: %s, want %s", test.settings, compact(t, got), test.want)
 		}
 	}
-	for _, settings := range [][]string{{"metadata.instance"}, {"=1"}, {"processor_envs[0].value=1"}, {"metadata.cpu=1", "metadata.cpu=2"}, {"metadata.gpu=null"}, {"metadata.cpu=many"}} {
+	for _, settings := range [][]string{{"metadata.instance"}, {"=1"}, {".name=x"}, {"metadata.=1"}, {"a..b=1"}, {"processor_envs[0].value=1"}, {"metadata.cpu=1", "metadata.cpu=2"}, {"metadata.gpu=null"}, {"metadata.cpu=many"}} {
 		_, err := deploy.ParseSettings(settings)
 		if err == nil || fault.KindOf(err) != fault.Usage || !strings.HasPrefix(err.Error(), "-D") {
 			t.Errorf("%v: %v", settings, err)

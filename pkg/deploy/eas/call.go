@@ -167,10 +167,14 @@ func (t *Target) send(ctx context.Context, r request, body []byte, c config.Cred
 		return nil, true, causeOf(ctx, err)
 	}
 	if len(data) > maxAnswer {
-		return nil, true, fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
+		return nil, true, errTooLong
 	}
 	return &answer{status: resp.StatusCode, header: resp.Header, body: data}, true, nil
 }
+
+// errTooLong is of an answer that cannot be from this API. Another attempt would
+// only fetch as much again.
+var errTooLong = fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
 
 // timeoutError ends an attempt that takes too long.
 type timeoutError struct {

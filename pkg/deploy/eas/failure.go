@@ -65,6 +65,8 @@ func interrupted(ctx context.Context, last *failure) *failure {
 	return f
 }
 
+const hintNotEAS = "check that the endpoint is that of EAS, and that no proxy answers in its place"
+
 // unreachable says why no answer came.
 func (t *Target) unreachable(op operation, err error, sent bool, c config.Credentials) *failure {
 	if u, ok := errors.AsType[*url.Error](err); ok {
@@ -90,6 +92,9 @@ func (t *Target) unreachable(op operation, err error, sent bool, c config.Creden
 		f.Why = where + " speaks HTTP and not HTTPS"
 		f.hint = "give the endpoint as http://" + where
 		f.transient = false
+	case errors.Is(err, errTooLong):
+		f.Why = where + ": " + err.Error()
+		f.kind, f.hint, f.transient = fault.Remote, hintNotEAS, false
 	case errors.Is(err, syscall.ECONNREFUSED):
 		f.Why = where + " refuses connections"
 		f.hint = "check that the server is running and that the port is right"
@@ -135,7 +140,7 @@ func isTrust(err error) bool {
 func unexpected(op operation, a *answer, err error) *failure {
 	f := &failure{
 		kind:  fault.Remote,
-		hint:  "check that the endpoint is that of EAS, and that no proxy answers in its place",
+		hint:  hintNotEAS,
 		Error: &deploy.Error{Operation: op.name, Status: a.status, RequestID: requestID(a, ""), Unsettled: true, Err: err},
 	}
 	kind, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")

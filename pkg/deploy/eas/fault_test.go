@@ -166,6 +166,22 @@ func TestUnexpected(t *testing.T) {
 	}
 }
 
+// TestTooLong is about an answer that does not end: once is enough.
+func TestTooLong(t *testing.T) {
+	a := newAPI(t, func(w http.ResponseWriter, _ *http.Request) {
+		text := make([]byte, 1<<20)
+		for range maxAnswer/len(text) + 1 {
+			if _, err := w.Write(text); err != nil {
+				return
+			}
+		}
+	})
+	_, err := a.target().Describe(t.Context(), "echo")
+	if fault.KindOf(err) != fault.Remote || !errors.Is(err, errTooLong) || len(a.requests()) != 1 {
+		t.Errorf("error %v of kind %d after %d requests", err, fault.KindOf(err), len(a.requests()))
+	}
+}
+
 // TestRetryAfter waits as long as it is told to, within reason.
 func TestRetryAfter(t *testing.T) {
 	target, err := New(Options{Endpoint: "pai-eas.cn-test.aliyuncs.com", Credentials: staticKey, RetryDelay: time.Second})
