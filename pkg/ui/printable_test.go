@@ -1,10 +1,13 @@
 package ui_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/openeas/eascmd/pkg/ui"
 )
@@ -82,4 +85,22 @@ func FuzzPrintable(f *testing.F) {
 			t.Errorf("harmless text was changed: %q, %q", text, got)
 		}
 	})
+}
+
+func TestHarmlessJSON(t *testing.T) {
+	want := map[string]string{"text": "\u009b31m \u0085 \u202e \x7f \x1b 模型"}
+	term, stdout, _ := buffers(t)
+	if err := term.Print(ui.JSON, rawResult{want}); err != nil {
+		t.Fatal(err)
+	}
+	if text := stdout.String(); text != ui.Printable(text) || !strings.Contains(text, "模型") {
+		t.Errorf("printed %q", text)
+	}
+	got := map[string]string{}
+	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
 }

@@ -96,10 +96,33 @@ func (t *Terminal) Print(format Format, result Result) error {
 }
 
 func encodeJSON(w io.Writer, value any) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(value)
+	if err := e.Encode(value); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, HarmlessJSON(b.String()))
+	return err
+}
+
+// HarmlessJSON escapes what encoding/json leaves as it is in strings although it
+// may control a terminal or reorder what it shows. The values stay the same.
+func HarmlessJSON(text string) string {
+	if isPlain(text) {
+		return text
+	}
+	var b strings.Builder
+	b.Grow(len(text))
+	for _, c := range text {
+		if c >= 0x7f && c < 0xa0 || reorders(c) {
+			fmt.Fprintf(&b, `\u%04x`, c)
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }
 
 // encodeYAML goes by way of JSON, so that both formats have the same fields in
