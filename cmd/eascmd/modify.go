@@ -398,7 +398,7 @@ func (c *change) nothing(ctx context.Context, a *app, target deploy.Target, resu
 	case s.Status == deploy.Running && s.PendingInstances == 0:
 	default:
 		var after *deploy.Service
-		after, failed = a.wait(ctx, target, s.Name, deploy.WaitOptions{Timeout: c.timeout})
+		after, failed = a.wait(ctx, target, s.Name, deploy.WaitOptions{Since: s.UpdateTime, Timeout: c.timeout})
 		if after != nil {
 			result.Status, result.Version = after.Status, after.CurrentVersion
 		}

@@ -52,6 +52,10 @@ type WaitOptions struct {
 	// change would be taken for one that is done.
 	Before *Snapshot
 
+	// Since is the time from which on events are told where Before is nil; zero:
+	// from the service's creation on.
+	Since time.Time
+
 	// Version is the version that has to run; 0: the latest.
 	Version int
 
@@ -408,6 +412,9 @@ func (w *waiter) tellEvents(ctx context.Context, s *Service) {
 	request := EventsRequest{}
 	if w.opts.Before == nil {
 		request.Since = s.CreateTime
+		if w.opts.Since.After(request.Since) {
+			request.Since = w.opts.Since
+		}
 	}
 	events, _, err := w.target.Events(ctx, w.name, request)
 	if err != nil {

@@ -136,6 +136,23 @@ func TestWaitForWhatChangesNothing(t *testing.T) {
 	}
 }
 
+// Whoever comes back to a service that was left on its way has heard what
+// happened before.
+func TestWaitSince(t *testing.T) {
+	p := newPlatform()
+	running(t, p)
+	p.services["echo"].say(p.now(), "Normal", "Image", "Building the old image")
+	later := p.now().Add(time.Hour)
+	p.services["echo"].say(later, "Normal", "Image", "Building the new image")
+	lines, _, err := wait(t.Context(), p, deploy.WaitOptions{Since: later})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"Building the new image", "Service is running"}, lines); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestWaitEnds(t *testing.T) {
 	down := &deploy.Error{Operation: "DescribeService", Err: errors.New("connection refused")}
 	busy := &deploy.Error{Operation: "DescribeService", Status: 503, Code: "ServiceUnavailable"}

@@ -102,7 +102,7 @@ func TestRetrier(t *testing.T) {
 		var pauses []time.Duration
 		last := time.Now()
 		told := 0
-		r := newRetrier(4, time.Second, func() { told++ })
+		r := newRetrier(4, time.Second, func(failure) { told++ })
 		err := r.do(t.Context(), func() error {
 			pauses = append(pauses, time.Since(last))
 			last = time.Now()
@@ -119,7 +119,7 @@ func TestRetrier(t *testing.T) {
 
 		started := time.Now()
 		n := 0
-		err = newRetrier(0, 0, func() {}).do(t.Context(), func() error {
+		err = newRetrier(0, 0, func(failure) {}).do(t.Context(), func() error {
 			if n++; n == 1 {
 				return busy(90 * time.Second)
 			}
@@ -131,14 +131,14 @@ func TestRetrier(t *testing.T) {
 
 		n = 0
 		final := errors.New("no right")
-		if err := newRetrier(0, 0, func() {}).do(t.Context(), func() error { n++; return final }); err != final || n != 1 {
+		if err := newRetrier(0, 0, func(failure) {}).do(t.Context(), func() error { n++; return final }); err != final || n != 1 {
 			t.Errorf("what will not pass was tried %d times: %v", n, err)
 		}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		started = time.Now()
-		err = newRetrier(0, 0, func() {}).do(ctx, func() error { return busy(time.Hour) })
+		err = newRetrier(0, 0, func(failure) {}).do(ctx, func() error { return busy(time.Hour) })
 		if took := time.Since(started); !errors.Is(err, context.DeadlineExceeded) || took != 3*time.Second {
 			t.Errorf("interrupted after 3 s, it took %v: %v", took, err)
 		}

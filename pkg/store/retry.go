@@ -16,10 +16,17 @@ type retrier struct {
 	attempts int           // in a row
 	delay    time.Duration // before the second attempt
 	repeated atomic.Int64  // requests
-	told     func()        // of each repetition
+	told     func(failure) // of each repetition
 }
 
-func newRetrier(attempts int, delay time.Duration, told func()) *retrier {
+// failure is what a request is repeated for.
+type failure struct {
+	attempt int           // how many of that request have failed
+	wait    time.Duration // until the next one
+	err     error
+}
+
+func newRetrier(attempts int, delay time.Duration, told func(failure)) *retrier {
 	if attempts <= 0 {
 		attempts = 8
 	}
@@ -42,11 +49,11 @@ func (r *retrier) do(ctx context.Context, try func() error) error {
 			return err
 		}
 		r.repeated.Add(1)
-		r.told()
 		// Those that failed together are not to come back together.
 		wait := delay/2 + rand.N(delay)
 		wait = max(min(wait, maxRetryDelay), min(retry.after, mostAfter))
 		delay = min(2*delay, maxRetryDelay)
+		r.told(failure{n, wait, err})
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

@@ -152,7 +152,7 @@ func checkTreeName(name string) error {
 
 // list returns the objects below the prefix.
 func (f *treeFetch) list(ctx context.Context) (objects []Object, err error) {
-	retry := newRetrier(f.opts.Attempts, f.opts.RetryDelay, func() {})
+	retry := newRetrier(f.opts.Attempts, f.opts.RetryDelay, func(failure) {})
 	err = retry.do(ctx, func() error {
 		objects = objects[:0]
 		for o, err := range f.opts.Store.List(ctx, f.addr.Key) {

@@ -18,6 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/openeas/eascmd/internal/fault"
 )
 
@@ -246,4 +248,30 @@ func TestUploadMemory(t *testing.T) {
 	if most > before+50<<20 {
 		t.Errorf("%d MiB were taken for a file of %d MiB", (most-before)>>20, size>>20)
 	}
+}
+
+// Of a store that goes on failing somebody has to learn before the end, and of
+// parts that fail together once.
+func TestUploadWarnsOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var warnings []string
+		u := &upload{
+			opts:  UploadOptions{Warn: func(text string) { warnings = append(warnings, text) }},
+			meter: newMeter(UploadOptions{}, 1),
+		}
+		refused := errors.New("connection refused")
+		u.repeated(failure{1, time.Second, refused})
+		for range 4 {
+			u.repeated(failure{2, 1500 * time.Millisecond, refused})
+		}
+		time.Sleep(betweenWarnings + time.Second)
+		u.repeated(failure{5, 30 * time.Second, refused})
+		want := []string{
+			"2 attempts have failed, the next is in 1.5s: connection refused",
+			"5 attempts have failed, the next is in 30s: connection refused",
+		}
+		if diff := cmp.Diff(want, warnings); diff != "" {
+			t.Errorf("warnings (-want +got):\n%s", diff)
+		}
+	})
 }

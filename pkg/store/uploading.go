@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -68,6 +69,9 @@ type upload struct {
 	retry   *retrier
 	meter   *meter
 	begun   bool // parts are there that can be gone on with
+
+	warning sync.Mutex
+	warned  time.Time // of requests that fail
 }
 
 // explain makes the error of Upload.
@@ -102,6 +106,24 @@ func (u *upload) warn(format string, args ...any) {
 	}
 }
 
+// betweenWarnings is how long nothing more is said of requests that fail.
+const betweenWarnings = 10 * time.Second
+
+// repeated counts a request that is tried again. Of a single failure nobody need
+// know; of a store that goes on failing they would otherwise learn at the end.
+func (u *upload) repeated(f failure) {
+	u.meter.repeated()
+	if f.attempt < 2 {
+		return
+	}
+	u.warning.Lock()
+	defer u.warning.Unlock()
+	if u.warned.IsZero() || time.Since(u.warned) > betweenWarnings {
+		u.warned = time.Now()
+		u.warn("%d attempts have failed, the next is in %s: %v", f.attempt, f.wait.Round(100*time.Millisecond), f.err)
+	}
+}
+
 func (u *upload) run(ctx context.Context) (*Uploaded, error) {
 	if u.opts.To.IsPrefix() {
 		return nil, fault.New(fault.Usage, "the address is that of several objects, not of one").
@@ -123,7 +145,7 @@ func (u *upload) run(ctx context.Context) (*Uploaded, error) {
 	}
 	u.key = cacheKey("upload\n" + u.store.Endpoint() + "\n" + u.opts.To.String())
 	u.meter = newMeter(u.opts, u.info.Size())
-	u.retry = newRetrier(u.opts.Attempts, u.opts.RetryDelay, u.meter.repeated)
+	u.retry = newRetrier(u.opts.Attempts, u.opts.RetryDelay, u.repeated)
 
 	partSize, err := u.partSize()
 	if err != nil {
