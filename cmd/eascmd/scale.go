@@ -56,7 +56,7 @@ A service that is scaled by rules goes back to their numbers; see
 			}
 			result := actedOn{Reply: reply, Service: name, Region: where.Region}
 			return a.finishAct(ctx, target, *o, &result, deploy.WaitOptions{Goal: deploy.ToRun, Before: before},
-				"is scaled to "+strconv.Itoa(n)+" instances", nil)
+				"is scaled to "+instancesText(n), nil)
 		},
 	}
 	o.addFlags(cmd.Flags())
