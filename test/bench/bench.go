@@ -23,9 +23,10 @@ const (
 	partCPP    = "cpp" // C++ services, and what does not depend on a language
 	partPython = "python"
 	partPack   = "pack"
+	partUpload = "upload"
 )
 
-var parts = []string{partCPP, partPython, partPack}
+var parts = []string{partCPP, partPython, partPack, partUpload}
 
 // bench is one run of all measurements.
 type bench struct {
@@ -40,6 +41,7 @@ type bench struct {
 
 	interpreter *interpreter // nil: there is none
 	venv        string       // environment with Python's peers; empty: it cannot be had
+	uploadVenv  string       // environment with the peers of uploads; empty: it cannot be had
 }
 
 // figures are what was measured. What could not be is nil.
@@ -56,6 +58,7 @@ type figures struct {
 	Memory       *memoryFigures `json:"memory,omitempty"`
 	Python       *pythonFigures `json:"python,omitempty"`
 	Packing      *packFigures   `json:"packing,omitempty"`
+	Uploads      *uploadFigures `json:"uploads,omitempty"`
 }
 
 func (b *bench) say(format string, args ...any) {
@@ -84,6 +87,9 @@ func (b *bench) run(ctx context.Context) error {
 	if b.measures(partPython) || b.measures(partPack) {
 		steps = append(steps, b.findPython, b.installPythonPeers)
 	}
+	if b.measures(partUpload) && b.interpreter == nil {
+		steps = append(steps, b.findPython)
+	}
 	for _, step := range append(steps, b.describeMachine) {
 		if err := step(ctx); err != nil {
 			return err
@@ -106,6 +112,9 @@ func (b *bench) run(ctx context.Context) error {
 	}
 	if b.measures(partPack) {
 		measurements = append(measurements, b.measurePacking)
+	}
+	if b.measures(partUpload) {
+		measurements = append(measurements, b.measureUploads)
 	}
 	// One that fails does not take the others' figures along.
 	var failed error

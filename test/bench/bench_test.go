@@ -24,6 +24,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"argument"}, 2},
 		{[]string{"--rounds", "0"}, 2},
 		{[]string{"--packs", "0"}, 2},
+		{[]string{"--uploads", "0"}, 2},
 		{[]string{"--only", "python,java"}, 2},
 		{[]string{"--duration", "10ms"}, 2},
 	} {

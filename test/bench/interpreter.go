@@ -49,36 +49,42 @@ func (b *bench) findPython(ctx context.Context) error {
 // peerPackages are installed in their newest versions.
 var peerPackages = []string{"uvicorn", "uvloop", "httptools", "fastapi", "conda-pack"}
 
-// installPythonPeers makes an environment with Python's peers in the cache, or
-// brings the one that is there up to date. One that cannot be brought up to
-// date, for want of a network, is good enough.
-func (b *bench) installPythonPeers(ctx context.Context) error {
+// installPythonPeers makes an environment with Python's peers.
+func (b *bench) installPythonPeers(ctx context.Context) (err error) {
 	if b.interpreter == nil {
 		b.figures.Missing = append(b.figures.Missing, pythonPeers)
 		return nil
 	}
-	venv := filepath.Join(b.cache, "peers-python"+b.interpreter.Version)
+	b.venv, err = b.installVenv(ctx, "peers", pythonPeers, peerPackages)
+	return err
+}
+
+// installVenv makes an environment with packages in the cache, or brings the one
+// that is there up to date. One that cannot be brought up to date, for want of a
+// network, is good enough. It returns none where there is none, and notes that
+// what is missing.
+func (b *bench) installVenv(ctx context.Context, name, what string, packages []string) (string, error) {
+	venv := filepath.Join(b.cache, name+"-python"+b.interpreter.Version)
 	whole := filepath.Join(venv, "whole")
 	_, statErr := os.Stat(whole)
-	b.say("installing %s", strings.Join(peerPackages, ", "))
-	if err := b.installInto(ctx, venv, statErr != nil); err != nil {
+	b.say("installing %s", strings.Join(packages, ", "))
+	if err := b.installInto(ctx, venv, statErr != nil, packages); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return "", ctx.Err()
 		}
 		if statErr != nil {
-			b.lack(pythonPeers, err)
-			return os.RemoveAll(venv)
+			b.lack(what, err)
+			return "", os.RemoveAll(venv)
 		}
 		b.say("what is in the cache has to do: %v", err)
 	}
-	b.venv = venv
-	return os.WriteFile(whole, nil, 0o600)
+	return venv, os.WriteFile(whole, nil, 0o600)
 }
 
-// installInto installs the peers into an environment, which is made first where
+// installInto installs packages into an environment, which is made first where
 // that is asked for. It runs with the user's own environment: whatever leads to
 // PyPI here is in it.
-func (b *bench) installInto(ctx context.Context, venv string, anew bool) error {
+func (b *bench) installInto(ctx context.Context, venv string, anew bool, packages []string) error {
 	if anew {
 		if err := os.MkdirAll(filepath.Dir(venv), 0o755); err != nil {
 			return err
@@ -88,7 +94,7 @@ func (b *bench) installInto(ctx context.Context, venv string, anew bool) error {
 		}
 	}
 	install := []string{venvProgram(venv, "python"), "-m", "pip", "install", "--quiet", "--upgrade"}
-	_, err := output(ctx, b.dir, nil, append(install, peerPackages...)...)
+	_, err := output(ctx, b.dir, nil, append(install, packages...)...)
 	return err
 }
 

@@ -2,10 +2,10 @@
 
 // Command bench measures eascmd against its goals and its peers, all in one
 // run: throughput, latency at half load, instructions of a request, the first
-// answer on both engines, size and memory; Python services; packing.
+// answer on both engines, size and memory; Python services; packing; uploads.
 // docs/performance.md tells how and what it found.
 //
-//	go run ./test/bench [--only cpp,python,pack] [--markdown] [--json FILE]
+//	go run ./test/bench [--only cpp,python,pack,upload] [--markdown] [--json FILE]
 //
 // It compiles what it needs, installs Python's peers into a cache of its own,
 // starts every server on 127.0.0.1, and ends all that it started. A missed goal
@@ -29,19 +29,20 @@ import (
 
 // options are what the command line sets.
 type options struct {
-	only     []string      // parts to measure
-	eascmd   string        // program to measure; empty: build one
-	python   string        // interpreter of all Python services
-	cache    string        // directory that is kept; empty: in the sources
-	packs    int           // rounds of packing
-	rounds   int           // of throughput
-	duration time.Duration // of one round of one server
-	runs     int           // of latency
-	repeats  int           // of what is started anew each time
-	requests int           // under valgrind
-	markdown bool
-	json     string
-	install  bool
+	only         []string // parts to measure
+	eascmd       string   // program to measure; empty: build one
+	python       string   // interpreter of all Python services
+	cache        string   // directory that is kept; empty: in the sources
+	packs        int      // rounds of packing
+	uploadRounds int
+	rounds       int           // of throughput
+	duration     time.Duration // of one round of one server
+	runs         int           // of latency
+	repeats      int           // of what is started anew each time
+	requests     int           // under valgrind
+	markdown     bool
+	json         string
+	install      bool
 }
 
 func main() {
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	flags.StringVar(&o.python, "python", "python3", "`interpreter` of all Python services")
 	flags.StringVar(&o.cache, "cache", "", "`directory` in which Python's peers and what is packed are kept (default .cache/bench in the sources)")
 	flags.IntVar(&o.packs, "packs", 3, "rounds of packing; every packer has its turn in each")
+	flags.IntVar(&o.uploadRounds, "uploads", 3, "rounds of uploads; every client has its turn in each")
 	flags.BoolVar(&o.markdown, "markdown", false, "write the figures into docs/performance.md")
 	flags.StringVar(&o.json, "json", "", "write all that was measured to this `file`")
 	flags.BoolVar(&o.install, "install", false, "install nginx, wrk, valgrind and pigz with apt-get where they are missing")
@@ -73,7 +75,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 		return 0
 	case err != nil:
 		return 2
-	case flags.NArg() > 0 || o.rounds < 1 || o.packs < 1 || o.runs < 1 || o.repeats < 1 || o.requests < 1 || o.duration < time.Second:
+	case flags.NArg() > 0 || o.rounds < 1 || o.packs < 1 || o.uploadRounds < 1 || o.runs < 1 || o.repeats < 1 || o.requests < 1 || o.duration < time.Second:
 		fmt.Fprintln(talk, "bench: no arguments are taken, counts are at least 1 and times at least 1s")
 		return 2
 	}

@@ -52,6 +52,8 @@ func (f *figures) rows(part string) []row {
 		return f.pythonRows()
 	case partPack:
 		return f.packRows()
+	case partUpload:
+		return f.uploadRows()
 	}
 	return slices.Concat(f.throughputRows(), f.instructionRows(), f.latencyRows(), f.startRows(), f.containerRows(), f.memoryRows())
 }
@@ -250,6 +252,8 @@ func (f *figures) versions(part string) map[string]string {
 		known = maps.Clone(f.Python.Versions)
 	case part == partPack && f.Packing != nil:
 		known = maps.Clone(f.Packing.Versions)
+	case part == partUpload && f.Uploads != nil:
+		known = maps.Clone(f.Uploads.Versions)
 	case part == partCPP:
 		return f.Machine.Versions
 	}
@@ -257,7 +261,7 @@ func (f *figures) versions(part string) map[string]string {
 		known = make(map[string]string)
 	}
 	for _, name := range [...]string{"go", "wrk"} {
-		if v := f.Machine.Versions[name]; v != "" && (name != "wrk" || part != partPack) {
+		if v := f.Machine.Versions[name]; v != "" && (name != "wrk" || part != partPack && part != partUpload) {
 			known[name] = v
 		}
 	}

@@ -64,6 +64,7 @@ func measured() *figures {
 			},
 			Imports: &imports{Packed: []float64{1.3, 1.3}, Compiled: []float64{3.9, 3.9}},
 		},
+		Uploads: measuredUploads(),
 	}
 }
 
@@ -165,6 +166,7 @@ func TestVersions(t *testing.T) {
 		partCPP:    {"wrk": "4.1.0", "go": "1.26"},
 		partPython: {"wrk": "4.1.0", "go": "1.26", "python": "3.11.7", "uvicorn": "0.54.0"},
 		partPack:   {"go": "1.26", "conda-pack": "0.9.2"},
+		partUpload: {"go": "1.26", "rclone": "1.75.2"},
 	} {
 		if diff := cmp.Diff(want, measured().versions(part)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", part, diff)

@@ -30,7 +30,7 @@ type throughput struct {
 }
 
 // column takes one value of each turn.
-func column(turns []turn, value func(turn) float64) []float64 {
+func column[T any](turns []T, value func(T) float64) []float64 {
 	result := make([]float64, len(turns))
 	for i, t := range turns {
 		result[i] = value(t)

@@ -30,6 +30,11 @@ const buildTime = 6 * time.Minute
 // once a machine for each version of it.
 var built = sync.OnceValues(build)
 
+// Program returns the path of the server's program, for those who start it
+// themselves. The first time on a machine it is built, which takes minutes. The
+// working directory must be in the sources.
+func Program() (string, error) { return built() }
+
 // build returns the path of the server's program, from the cache where it is
 // there. Processes that want it at the same time wait for one of them.
 func build() (string, error) {
