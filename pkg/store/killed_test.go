@@ -65,7 +65,7 @@ type killer struct {
 	got   int64       // bytes of parts, in all
 	whole map[int]int // how often each part came whole
 
-	serving sync.WaitGroup // requests
+	serving sync.RWMutex // held for reading by each request; a WaitGroup does not let one begin during Wait
 }
 
 // arm sets what is killed when.
@@ -84,8 +84,8 @@ func (k *killer) shoot() {
 }
 
 func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	k.serving.Add(1)
-	defer k.serving.Done()
+	k.serving.RLock()
+	defer k.serving.RUnlock()
 	part, _ := strconv.Atoi(r.URL.Query().Get("partNumber"))
 	isPart := r.Method == http.MethodPut && part > 0
 	op := r.Method
@@ -210,11 +210,12 @@ func TestUploadKilled(t *testing.T) {
 			err := cmd.Wait()
 			// What the store was asked before is not to happen after what follows.
 			front.CloseClientConnections()
-			k.serving.Wait()
+			k.serving.Lock()
 			k.mu.Lock()
 			wasKilled := shoot != nil && k.kill == nil
 			k.kill = nil
 			k.mu.Unlock()
+			k.serving.Unlock()
 			switch {
 			case wasKilled:
 				killed++
