@@ -6,6 +6,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,8 +115,10 @@ func TestOSSUploadFaults(t *testing.T) {
 			if want := ossParts + test.again; sent != want && !test.all {
 				t.Errorf("%d parts were sent, want %d", sent, want)
 			}
-			if len(x.warnings) > 0 != test.all {
-				t.Errorf("it is said: %q", x.warnings)
+			// Which part fails twice, and that is told, is a matter of chance.
+			said := slices.DeleteFunc(x.warnings, func(text string) bool { return strings.Contains(text, "attempts have failed") })
+			if len(said) > 0 != test.all {
+				t.Errorf("it is said: %q", said)
 			}
 			x.wantObject(t)
 		})
