@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"time"
@@ -14,5 +16,8 @@ func main() {
 	context.AfterFunc(signals, func() { time.AfterFunc(sameSignal, stop) })
 	ctx, gone := context.WithCancelCause(signals)
 	catchBrokenPipe()
+	// net/http writes what odd servers send there, and nobody else has any use
+	// for it.
+	log.SetOutput(io.Discard)
 	os.Exit(Main(ctx, os.Args[1:], os.Stdin, &output{os.Stdout, gone}, &output{os.Stderr, gone}))
 }
