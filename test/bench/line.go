@@ -158,17 +158,6 @@ func runHere(argv ...string) error {
 // the server's, and returns how long it took until the server had them all and had
 // said so.
 func (l *line) transfer(size int64) (took time.Duration, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		hurry() // as all that it is compared with
-		took, err = l.transferNow(size)
-	}()
-	<-done
-	return took, err
-}
-
-func (l *line) transferNow(size int64) (took time.Duration, err error) {
 	var listener net.Listener
 	err = l.server.do(func() (err error) {
 		listener, err = net.Listen("tcp4", net.JoinHostPort(serverAddress, "0"))
@@ -180,7 +169,6 @@ func (l *line) transferNow(size int64) (took time.Duration, err error) {
 	defer listener.Close()
 	received := make(chan error, 1)
 	go func() {
-		hurry()
 		c, err := listener.Accept()
 		if err != nil {
 			received <- err

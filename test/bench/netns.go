@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -30,7 +31,7 @@ func newNetns() (*netns, error) {
 		// The thread is never given back: it ends with this goroutine. As long as
 		// there are programs that it has started it must be there, since they end
 		// with it.
-		hurry()
+		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
 			n.file, err = os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
@@ -54,8 +55,7 @@ func newNetns() (*netns, error) {
 }
 
 // do runs a function on a thread in the namespace: sockets and devices that it
-// opens, and programs that it starts, are there. The programs go before others on
-// this machine, as the line does.
+// opens, and programs that it starts, are there.
 func (n *netns) do(task func() error) (err error) {
 	ran := make(chan struct{})
 	n.tasks <- func() {

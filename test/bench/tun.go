@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
@@ -73,7 +72,6 @@ func (p *pace) arrival(now time.Time, size int) time.Time {
 // takeIn reads packets that are sent. Where the line is full they are lost.
 func takeIn(device *os.File, q chan<- sentPacket) {
 	defer close(q)
-	hurry()
 	var p pace
 	buf := make([]byte, 1<<16)
 	for {
@@ -92,7 +90,6 @@ func takeIn(device *os.File, q chan<- sentPacket) {
 
 // giveOut hands packets over when they are due.
 func giveOut(device *os.File, q <-chan sentPacket) {
-	hurry()
 	for p := range q {
 		if wait := time.Until(p.due); wait > 0 {
 			// In the kernel, which is more exact than timers of the Go runtime.
@@ -106,11 +103,4 @@ func giveOut(device *os.File, q <-chan sentPacket) {
 	for range q {
 		// until the other end of the queue has closed it
 	}
-}
-
-// hurry keeps the goroutine on a thread of its own that goes before others: on a
-// busy machine the line is as fast as on an idle one.
-func hurry() {
-	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20) // at best
 }

@@ -101,6 +101,7 @@ func (b *bench) measureUploads(ctx context.Context) (err error) {
 	if err := b.installUploadPeers(ctx); err != nil {
 		return err
 	}
+	defer hurry()()
 	line, err := newLine()
 	if err != nil {
 		b.lack(shapedLine, err)
