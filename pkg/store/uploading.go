@@ -17,12 +17,10 @@ import (
 // What suits most lines and files.
 const (
 	smallFile      = 8 << 20 // no parts up to here: one request, from memory
-	usualPart      = 8 << 20
-	fewParts       = 1000 // parts grow where there would be more of the usual size
-	usualParallel  = 4
-	restarts       = 2 // of an upload whose parts the store has lost
-	manyBytes      = 256 << 20
-	manyParallel   = 8
+	usualPart      = 2 << 20 // small: at the end, those that are left have the line to themselves but do not fill it
+	fewParts       = 1000    // parts grow where there would be more of the usual size
+	usualParallel  = 8       // a connection sends nothing while it waits for the answer to its part
+	restarts       = 2       // of an upload whose parts the store has lost
 	leastPiece     = 1 << 10
 	defaultStalled = time.Minute
 )
@@ -169,7 +167,7 @@ func (u *upload) run(ctx context.Context) (*Uploaded, error) {
 		return done, err
 	}
 	u.meter.phase(Sending)
-	if u.content.size <= min(smallFile, partSize) {
+	if u.content.size <= smallFile && (u.opts.PartSize <= 0 || u.content.size <= partSize) {
 		return u.whole(ctx)
 	}
 	return u.inParts(ctx, partSize)
@@ -228,11 +226,8 @@ func (u *upload) partSize() (int64, error) {
 }
 
 func (u *upload) parallel() int {
-	switch {
-	case u.opts.Parallel > 0:
+	if u.opts.Parallel > 0 {
 		return min(u.opts.Parallel, MaxParallel)
-	case u.content.size >= manyBytes:
-		return manyParallel
 	}
 	return usualParallel
 }
