@@ -70,15 +70,11 @@ func (o *applyOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	target, err := a.target(ctx)
+	target, d, err := a.targetOf(ctx, path)
 	if err != nil {
 		return err
 	}
 	w := target.Where()
-	d, err := a.loadDescription(path, "", w)
-	if err != nil {
-		return err
-	}
 	a.announce(w)
 	before, err := lookFor(ctx, target, d)
 	if err != nil {

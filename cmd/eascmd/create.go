@@ -75,15 +75,11 @@ func (o *createOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	target, err := a.target(ctx)
+	target, d, err := a.targetOf(ctx, path)
 	if err != nil {
 		return err
 	}
 	w := target.Where()
-	d, err := a.loadDescription(path, "", w)
-	if err != nil {
-		return err
-	}
 	a.announce(w)
 	if !o.dryRun {
 		// Before gigabytes are uploaded. It also lets a lost answer be settled.

@@ -65,15 +65,11 @@ such service. The original has no such command.`,
 }
 
 func diff(ctx context.Context, a *app, o *sendOptions, path string) error {
-	target, err := a.target(ctx)
+	target, d, err := a.targetOf(ctx, path)
 	if err != nil {
 		return err
 	}
 	w := target.Where()
-	d, err := a.loadDescription(path, "", w)
-	if err != nil {
-		return err
-	}
 	before, err := lookFor(ctx, target, d)
 	if err != nil {
 		return err

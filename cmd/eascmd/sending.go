@@ -30,9 +30,18 @@ func (o *sendOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "check and pack, print what would be sent and end; nothing is uploaded or changed")
 }
 
-// loadDescription reads a description and shows what is noticed in it. It is
-// that of name, unless name is "".
-func (a *app) loadDescription(path, name string, w deploy.Where) (*service.Description, error) {
+// targetOf returns the target and the description at path, which is meant for it.
+func (a *app) targetOf(ctx context.Context, path string) (deploy.Target, *service.Description, error) {
+	target, err := a.target(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := a.loadDescription(path, target.Where())
+	return target, d, err
+}
+
+// loadDescription reads a description and shows what is noticed in it.
+func (a *app) loadDescription(path string, w deploy.Where) (*service.Description, error) {
 	d, err := service.Options{ForDeploy: true, Published: true, AnyStore: true}.Load(path)
 	if err != nil {
 		return nil, err
@@ -43,9 +52,6 @@ func (a *app) loadDescription(path, name string, w deploy.Where) (*service.Descr
 		} else {
 			a.term.Debug("%s", ui.Printable(p.String()))
 		}
-	}
-	if name != "" && d.Name != name {
-		return nil, fault.New(fault.Description, "%s describes service %s, not %s: a service's name cannot change", path, d.Name, name)
 	}
 	return d, checkRegion(path, d.Metadata.Region, w)
 }
