@@ -200,6 +200,9 @@ func TestCreateJSON(t *testing.T) {
 	c.golden(t, "create.json", got.stdout)
 	if s := must(t, 0, "stop", "echo", "-y", "-o", "json"); true {
 		c.golden(t, "stop.json", s.stdout)
+		if n := strings.Count(s.stderr, "Service is stopped"); n != 1 {
+			t.Errorf("it is said %d times that the service is stopped:\n%s", n, s.stderr)
+		}
 	}
 	if s := must(t, 0, "start", "echo", "-o", "yaml"); true {
 		c.golden(t, "start.yaml", s.stdout)

@@ -82,7 +82,8 @@ type follower struct {
 
 func (f *follower) observe(s deploy.Step) {
 	line := ui.Printable(s.String())
-	if !s.Done && line == f.last && time.Since(f.shown) < sameLine {
+	// The last event often says what the end of waiting does.
+	if line == f.last && time.Since(f.shown) < sameLine {
 		return
 	}
 	f.last, f.shown = line, time.Now()
