@@ -242,7 +242,7 @@ func TestApply(t *testing.T) {
 	c.golden(t, "modify.json", must(t, 0, "modify", "echo", "-D", "metadata.memory=1500", "-o", "json").stdout)
 	c.golden(t, "modify.txt", must(t, 0, "update", "echo", "-D", "metadata.memory=2000").stdout)
 	misspelt := must(t, 0, "modify", "echo", "-Dmetadata.instnce=2", "--dry-run")
-	if !strings.Contains(misspelt.stderr, "did you mean metadata.instance?") {
+	if !strings.Contains(misspelt.stderr, "[WARN] the change: metadata.instnce: ") || !strings.Contains(misspelt.stderr, "did you mean metadata.instance?") {
 		t.Errorf("stderr of a change of a field that there is not:\n%s", misspelt.stderr)
 	}
 	switched := must(t, 0, "version", "echo", "1", "-o", "json")
@@ -381,6 +381,18 @@ func (w *tripwire) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.text.String()
+}
+
+// What is noticed in a description is shown under one word.
+func TestNoticed(t *testing.T) {
+	newCloud(t, controlplane.Delays{})
+	path := describe(t, `{"name":"echo","processor":"pmml","model_path":"http://models.example/m","metadata":{"instance":1,"cup":1}}`)
+	for _, args := range [][]string{{"create", path, "--dry-run"}, {"diff", path}, {"test", path, "--engine", "none"}} {
+		got := runMain(t, "", args...)
+		if want := "[WARN] " + path + ":1:"; !strings.Contains(got.stderr, want) || strings.Contains(got.stderr, "warning:") {
+			t.Errorf("%s: there is no %q, or the word twice in:\n%s", args[0], want, got.stderr)
+		}
+	}
 }
 
 func TestWrongDeployment(t *testing.T) {

@@ -169,7 +169,7 @@ func (o *modifyOptions) checkPart(a *app, part json.RawMessage, name string, w d
 	for _, p := range d.Warnings {
 		if p.Severity == service.Warning {
 			p.Line, p.Column = 0, 0 // what was parsed is put together of file and flags
-			a.term.Warn("%s", ui.Printable(p.String()))
+			a.term.Warn("%s", ui.Printable(p.Message()))
 		}
 	}
 	if d.Name != "" && d.Name != name {

@@ -46,14 +46,19 @@ func (a *app) loadDescription(path string, w deploy.Where) (*service.Description
 	if err != nil {
 		return nil, err
 	}
+	a.showProblems(d)
+	return d, checkRegion(path, d.Metadata.Region, w)
+}
+
+// showProblems shows what is noticed in a description.
+func (a *app) showProblems(d *service.Description) {
 	for _, p := range d.Warnings {
 		if p.Severity == service.Warning {
-			a.term.Warn("%s", ui.Printable(p.String()))
+			a.term.Warn("%s", ui.Printable(p.Message()))
 		} else {
-			a.term.Debug("%s", ui.Printable(p.String()))
+			a.term.Debug("%s", ui.Printable(p.Message()))
 		}
 	}
-	return d, checkRegion(path, d.Metadata.Region, w)
 }
 
 // checkRegion refuses a description that is meant for another region than the

@@ -167,14 +167,7 @@ func (o *testOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range d.Warnings {
-		switch {
-		case p.Severity == service.Warning:
-			a.term.Warn("%s", ui.Printable(p.String()))
-		default:
-			a.term.Debug("%s", ui.Printable(p.String()))
-		}
-	}
+	a.showProblems(d)
 	o.warnAbout(a, d)
 	gpus, err := gpu.Choose(o.gpus, o.given("gpus"), d)
 	if err != nil {

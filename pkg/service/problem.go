@@ -46,15 +46,21 @@ type Problem struct {
 	Severity Severity `json:"severity"`
 }
 
-// String returns the problem as one line: file:line:column: field: text; fix.
-func (p Problem) String() string {
+// String returns the problem as one line: file:line:column: field: text; fix,
+// and where it is no error its severity after the place.
+func (p Problem) String() string { return p.line(p.Severity != Error) }
+
+// Message is String without the severity, for where that is shown otherwise.
+func (p Problem) Message() string { return p.line(false) }
+
+func (p Problem) line(severity bool) string {
 	var b strings.Builder
 	b.WriteString(p.File)
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
 	}
 	b.WriteString(": ")
-	if p.Severity != Error {
+	if severity {
 		b.WriteString(p.Severity.String() + ": ")
 	}
 	if p.Field != "" {
