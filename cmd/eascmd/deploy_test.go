@@ -387,7 +387,7 @@ func (w *tripwire) String() string {
 func TestNoticed(t *testing.T) {
 	newCloud(t, controlplane.Delays{})
 	path := describe(t, `{"name":"echo","processor":"pmml","model_path":"http://models.example/m","metadata":{"instance":1,"cup":1}}`)
-	for _, args := range [][]string{{"create", path, "--dry-run"}, {"diff", path}, {"test", path, "--engine", "none"}} {
+	for _, args := range [][]string{{"create", path, "--dry-run"}, {"diff", path}, {"test", path}} {
 		got := runMain(t, "", args...)
 		if want := "[WARN] " + path + ":1:"; !strings.Contains(got.stderr, want) || strings.Contains(got.stderr, "warning:") {
 			t.Errorf("%s: there is no %q, or the word twice in:\n%s", args[0], want, got.stderr)
