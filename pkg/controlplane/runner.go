@@ -16,6 +16,15 @@ type Runner interface {
 	Run(ctx context.Context, spec Spec, report func(Report)) error
 }
 
+// Chooser is a Runner that does not run every service. What it refuses is
+// neither created nor updated to.
+type Chooser interface {
+	Runner
+
+	// Accept says why instances of a service cannot be run, nil if they can.
+	Accept(d *service.Description) error
+}
+
 // Spec is what an instance is made of.
 type Spec struct {
 	Service  string

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/openeas/eascmd/pkg/service"
 )
 
 func (s *Server) createService(c *call) (reply, *apiError) {
@@ -31,6 +33,9 @@ func (s *Server) createService(c *call) (reply, *apiError) {
 	}
 	if develop := c.query("Develop"); develop != "" && develop != "false" {
 		return nil, invalid("Develop is not supported")
+	}
+	if refused := s.accept(description); refused != nil {
+		return nil, refused
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,6 +80,18 @@ func (s *Server) createService(c *call) (reply, *apiError) {
 	}, nil
 }
 
+// accept refuses what the runner does not run.
+func (s *Server) accept(d *service.Description) *apiError {
+	chooser, ok := s.opts.Runner.(Chooser)
+	if !ok {
+		return nil
+	}
+	if err := chooser.Accept(d); err != nil {
+		return invalid("The service [%s] cannot run on this control plane: %s", d.Name, err)
+	}
+	return nil
+}
+
 func (s *Server) updateService(c *call) (reply, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,6 +115,9 @@ func (s *Server) updateService(c *call) (reply, *apiError) {
 	}
 	if description.Name != d.Name {
 		return nil, invalid("The name of a service cannot be changed: it is [%s], not [%s]", d.Name, description.Name)
+	}
+	if refused := s.accept(description); refused != nil {
+		return nil, refused
 	}
 	done := reply{"Message": fmt.Sprintf("Succeed to update service [%s] in region [%s]", d.Name, s.opts.Region)}
 	before, count := d.version().Config, d.Count

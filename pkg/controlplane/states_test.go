@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/openeas/eascmd/pkg/service"
 )
 
 // seen follows a service's state with a clock moved by hand, so that every state
@@ -143,6 +145,34 @@ func TestRefusedCalls(t *testing.T) {
 		if a.text("Code") != tt.code || !strings.Contains(a.text("Message"), tt.message) {
 			t.Errorf("%s %s: %v", tt.action, tt.body, a.body)
 		}
+	}
+}
+
+// picky is a runner that does not run everything.
+type picky struct{ puppets }
+
+func (*picky) Accept(d *service.Description) error {
+	if len(d.Containers) > 0 {
+		return errors.New("no containers")
+	}
+	return nil
+}
+
+func TestRefusedByTheRunner(t *testing.T) {
+	s := start(t, Options{Runner: &picky{}})
+	create(t, s, "echo", 1)
+	becomes(t, s, "echo", "Running")
+	for _, tt := range []struct{ action, method, path, body string }{
+		{"CreateService", "POST", services, `{"name":"x","containers":[{"image":"r/i:1","port":80}],"metadata":{"instance":1}}`},
+		{"UpdateService", "PUT", at("echo") + "?UpdateType=replace", `{"name":"echo","containers":[{"image":"r/i:1","port":80}],"metadata":{"instance":1}}`},
+	} {
+		a := do(t, s, 400, tt.action, tt.method, tt.path, tt.body)
+		if a.text("Code") != "InvalidParameter" || !strings.HasSuffix(a.text("Message"), "cannot run on this control plane: no containers") {
+			t.Errorf("%s: %v", tt.action, a.body)
+		}
+	}
+	if got := do(t, s, 200, "DescribeService", "GET", at("echo"), ""); got.text("Status") != "Running" {
+		t.Errorf("after an update that was refused: %v", got.body)
 	}
 }
 

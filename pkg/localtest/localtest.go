@@ -106,7 +106,7 @@ func (p *Prepared) At(dir string) runplan.Workspace {
 // the processor in predictor/<service>/, from where ../../model leads to the
 // model as it does on EAS.
 func Prepare(ctx context.Context, d *service.Description, opts Options) (*Prepared, error) {
-	if err := runnable(d); err != nil {
+	if err := Runnable(d); err != nil {
 		return nil, err
 	}
 	dir, err := filepath.Abs(filepath.Join(opts.Dir, "workspace"))
@@ -143,8 +143,8 @@ func WriteConfig(dir string, plan *runplan.Plan) error {
 	return nil
 }
 
-// runnable says why a service cannot be run on this machine, nil if it can.
-func runnable(d *service.Description) error {
+// Runnable says why a service cannot be run on this machine, nil if it can.
+func Runnable(d *service.Description) error {
 	switch {
 	case len(d.Containers) > 0:
 		return fault.New(fault.Missing, "services made of containers are not supported by this version yet; it runs C, C++ and Python processors").

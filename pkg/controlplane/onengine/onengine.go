@@ -54,6 +54,11 @@ func New(opts Options) controlplane.Runner { return &runner{opts} }
 
 type runner struct{ opts Options }
 
+var _ controlplane.Chooser = (*runner)(nil)
+
+// Accept refuses what runs on EAS only.
+func (r *runner) Accept(d *service.Description) error { return localtest.Runnable(d) }
+
 // Run prepares a workspace, starts an engine on it and follows that.
 func (r *runner) Run(ctx context.Context, spec controlplane.Spec, report func(controlplane.Report)) error {
 	in := &instance{runner: r, spec: spec, report: report}
