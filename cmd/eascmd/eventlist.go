@@ -47,6 +47,11 @@ with all events; with -f it is an object a line. The original has no such comman
 				return err
 			}
 			if goOn {
+				if instance != "" { // nothing more comes of one that is gone
+					if err := checkInstances(cmd.Context(), target, args[0], instance); err != nil {
+						return err
+					}
+				}
 				events := &follow.Events{
 					Target: target, Service: args[0], Request: request,
 					Note: func(text string) { a.term.Info("%s", ui.Printable(text)) },
@@ -56,6 +61,11 @@ with all events; with -f it is an object a line. The original has no such comman
 			events, reply, err := target.Events(cmd.Context(), args[0], request)
 			if err != nil {
 				return err
+			}
+			if len(events) == 0 && instance != "" { // those of one that is gone are there for a while
+				if err := checkInstances(cmd.Context(), target, args[0], instance); err != nil {
+					return err
+				}
 			}
 			return a.print(eventList{reply.RequestID, args[0], append([]deploy.Event{}, events...)})
 		},

@@ -63,6 +63,7 @@ func TestReading(t *testing.T) {
 func TestReadingRefusals(t *testing.T) {
 	newCloud(t, controlplane.Delays{})
 	must(t, 0, "create", describe(t, echoJSON, "test-token", "m", 1))
+	worker := regexp.MustCompile(`echo-\S+`).FindString(must(t, 0, "w", "echo").stdout)
 	for _, tt := range []struct {
 		args   []string
 		status int
@@ -72,6 +73,11 @@ func TestReadingRefusals(t *testing.T) {
 		{[]string{"log", "nothere", "-f"}, 7, "nothere"},
 		{[]string{"events", "nothere", "-f"}, 7, "nothere"},
 		{[]string{"log", "echo", "-f", "--worker", "none"}, 2, `has no instance "none"`},
+		{[]string{"log", "echo", "--worker", "none"}, 2, "service echo has no instance \"none\"\neascmd: hint: there is echo-"},
+		{[]string{"events", "echo", "--worker", "none"}, 2, "hint: there is echo-"},
+		{[]string{"events", "echo", "-f", "--worker", "none"}, 2, "hint: there is echo-"},
+		{[]string{"dw", "echo", "none", "-y"}, 2, "hint: there is echo-"},
+		{[]string{"log", "nothere", "--worker", "none"}, 7, "nothere"},
 		{[]string{"autoscale", "echo"}, 7, "autoscale echo -Dmin=1"},
 		{[]string{"autoscale", "cn-other/echo", "-Dmin=1"}, 2, "not in the profile's region, which is cn-test"},
 		{[]string{"autoscale", "echo", "-Dmin=3", "-Dmax=2", "-Dstrategies.qps=1"}, 2, "min is 3 and max 2"},
@@ -81,7 +87,7 @@ func TestReadingRefusals(t *testing.T) {
 		{[]string{"release", "echo", "--weight", "2000"}, 2, "from -1 to 1000"},
 		{[]string{"release", "echo", "--traffic-state", "x"}, 2, "standalone or grouping"},
 		{[]string{"scale", "echo", "many"}, 2, "\"many\" is no number of instances"},
-		{[]string{"dw", "echo", "a"}, 2, "Are you sure to delete the instances [a] of service [echo] in [cn-test]"},
+		{[]string{"dw", "echo", worker}, 2, "Are you sure to delete the instances [" + worker + "] of service [echo] in [cn-test]"},
 		{[]string{"dw", "echo", ","}, 2, "the list of instances is empty"},
 		{[]string{"autoscale", "rm", "echo"}, 2, "Are you sure to remove the rules"},
 		{[]string{"list", "--label", "x"}, 2, "--label x: write name=value"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -103,6 +104,9 @@ It asks before it does so; -y answers yes.`,
 			}
 			where := target.Where()
 			a.announce(where)
+			if err := checkInstances(cmd.Context(), target, service, instances...); err != nil {
+				return err
+			}
 			question := fmt.Sprintf("Are you sure to delete the instances [%s] of service [%s] in [%s]", strings.Join(instances, ","), service, place(where))
 			if yes, err := a.term.Confirm(cmd.Context(), question, a.yes); err != nil || !yes {
 				return err
@@ -116,6 +120,20 @@ It asks before it does so; -y answers yes.`,
 			return a.print(deletedInstances{reply.RequestID, service, where.Region, instances})
 		},
 	}
+}
+
+// checkInstances tells of a name that is none of those of a service's instances.
+func checkInstances(ctx context.Context, target deploy.Target, service string, names ...string) error {
+	instances, _, err := target.Instances(ctx, service)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := deploy.CheckInstance(service, name, instances); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // commaList splits a list with commas and leaves empty elements out.

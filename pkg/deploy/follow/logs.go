@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/deploy"
 )
 
@@ -65,6 +64,12 @@ func (l *Logs) Read(ctx context.Context) ([]Line, deploy.Reply, error) {
 		request := l.Request
 		request.Instance = name
 		texts, reply, err := l.Target.Logs(ctx, l.Service, request)
+		if l.Request.Instance != "" && (err == nil && len(texts) == 0 || lasting(err)) {
+			// The log of one that is gone may still be there, so it was asked for first.
+			if instances, _, listErr := l.Target.Instances(ctx, l.Service); listErr == nil {
+				err = cmp.Or(deploy.CheckInstance(l.Service, name, instances), err)
+			}
+		}
 		if err != nil {
 			return nil, reply, err
 		}
@@ -119,8 +124,11 @@ func (f *logFollower) step(ctx context.Context) (more time.Duration, err error) 
 	if err != nil {
 		return 0, err
 	}
-	if f.Request.Instance != "" {
-		instances = slices.DeleteFunc(instances, func(i deploy.Instance) bool { return i.Name != f.Request.Instance })
+	if only := f.Request.Instance; only != "" {
+		if err := deploy.CheckInstance(f.Service, only, instances); err != nil && !f.listed {
+			return 0, err
+		}
+		instances = slices.DeleteFunc(instances, func(i deploy.Instance) bool { return i.Name != only })
 	}
 	if err := f.welcome(ctx, instances); err != nil {
 		return 0, err
@@ -144,11 +152,6 @@ func (f *logFollower) step(ctx context.Context) (more time.Duration, err error) 
 // welcome takes note of instances that have come and gone.
 func (f *logFollower) welcome(ctx context.Context, instances []deploy.Instance) error {
 	names := instanceNames(instances)
-	if only := f.Request.Instance; only != "" && !slices.Contains(names, only) {
-		if !f.listed {
-			return noInstance(f.Service, only)
-		}
-	}
 	for _, name := range slices.Sorted(maps.Keys(f.readers)) {
 		if slices.Contains(names, name) {
 			continue
@@ -180,12 +183,6 @@ func (f *logFollower) welcome(ctx context.Context, instances []deploy.Instance) 
 	}
 	f.listed, f.waiting = true, len(instances) == 0
 	return nil
-}
-
-// noInstance is the error where an instance was named that is not there.
-func noInstance(service, instance string) error {
-	return fault.New(fault.Usage, "service %s has no instance %q: %w", service, instance, deploy.ErrNotFound).
-		WithHint("`eascmd showworkers %s` lists them", service)
 }
 
 // look passes on what an instance has written since the last look.
