@@ -3,19 +3,16 @@ package onengine_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,49 +22,20 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/controlplane"
 	"github.com/openeas/eascmd/pkg/controlplane/onengine"
-	"github.com/openeas/eascmd/pkg/engine/child"
 	"github.com/openeas/eascmd/pkg/engine/docker"
+	"github.com/openeas/eascmd/pkg/engine/enginetest"
 	"github.com/openeas/eascmd/pkg/engine/process"
-	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/service"
 )
 
 // TestMain lets the test's own executable be the eascmd that the engine starts.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		os.Exit(serve(os.Args[2:]))
+		os.Exit(enginetest.Serve(os.Args[2:], process.EnterPrivateRoot))
 	}
 	// The race detector lets every program linger for a second.
 	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 	goleak.VerifyTestMain(m)
-}
-
-func serve(args []string) int {
-	flags := flag.NewFlagSet("serve", flag.ExitOnError)
-	flags.String("events", "", "")
-	flags.Bool("lifeline", false, "")
-	dir := flags.String("runtime-dir", "", "")
-	fd := flags.Int("plan-fd", -1, "")
-	root := flags.String("private-root", "", "")
-	flags.Parse(args)
-	if *root != "" {
-		if err := process.EnterPrivateRoot(*root, *dir); err != nil {
-			return 1
-		}
-	}
-	child.SealDescriptors()
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	plan, err := runplan.Read(os.NewFile(uintptr(*fd), "plan"))
-	if err == nil {
-		err = child.Run(ctx, plan, child.Options{Emit: child.Writer(os.Stdout), Lifeline: os.Stdin, RuntimeDir: *dir})
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // patience is how long a test waits for what has to happen.

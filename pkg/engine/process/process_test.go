@@ -6,12 +6,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -37,7 +35,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "serve":
-			os.Exit(serve(os.Args[2:]))
+			os.Exit(enginetest.Serve(os.Args[2:], EnterPrivateRoot))
 		case "start":
 			os.Exit(start())
 		}
@@ -45,34 +43,6 @@ func TestMain(m *testing.M) {
 	// The race detector lets every program linger for a second.
 	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 	goleak.VerifyTestMain(m)
-}
-
-func serve(args []string) int {
-	flags := flag.NewFlagSet("serve", flag.ExitOnError)
-	flags.String("events", "", "")
-	flags.Bool("lifeline", false, "")
-	dir := flags.String("runtime-dir", "", "")
-	fd := flags.Int("plan-fd", -1, "")
-	root := flags.String("private-root", "", "")
-	flags.Parse(args)
-	if *root != "" {
-		if err := EnterPrivateRoot(*root, *dir); err != nil {
-			return 1
-		}
-	}
-	child.SealDescriptors()
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	plan, err := runplan.Read(os.NewFile(uintptr(*fd), "plan"))
-	if err == nil {
-		err = child.Run(ctx, plan, child.Options{Emit: child.Writer(os.Stdout), Lifeline: os.Stdin, RuntimeDir: *dir})
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // start is a program that starts the plan on its standard input with an
