@@ -10,32 +10,8 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/pack"
+	"github.com/openeas/eascmd/pkg/pysdk/packing/packingtest"
 )
-
-// unneeded is most of what Python comes with, and nothing that these tests use.
-const unneeded = `
-ENV/**/__pycache__/
-ENV/lib/python3.*/asyncio/
-ENV/lib/python3.*/ctypes/
-ENV/lib/python3.*/curses/
-ENV/lib/python3.*/distutils/
-ENV/lib/python3.*/email/
-ENV/lib/python3.*/ensurepip/
-ENV/lib/python3.*/idlelib/
-ENV/lib/python3.*/lib2to3/
-ENV/lib/python3.*/multiprocessing/
-ENV/lib/python3.*/pydoc_data/
-ENV/lib/python3.*/sqlite3/
-ENV/lib/python3.*/tkinter/
-ENV/lib/python3.*/unittest/
-ENV/lib/python3.*/xml/
-ENV/lib/python3.*/config-*/
-ENV/lib/libcrypto*
-ENV/lib/libsqlite*
-ENV/lib/python3.*/lib-dynload/
-ENV/share/
-!ENV/lib/python3.*/lib-dynload/_json*
-`
 
 // pythonProject is a project in Python with an environment of its own.
 func pythonProject(t *testing.T) *bench {
@@ -53,7 +29,7 @@ func pythonProject(t *testing.T) *bench {
 	b := newBench(t, map[string]string{
 		"app.py":      "import json, helper\n",
 		"helper.py":   "",
-		".easignore":  unneeded,
+		".easignore":  packingtest.Unneeded,
 		"app.json":    `{"name": "py", "processor_path": "./", "processor_entry": "./app.py", "processor_type": "python", "metadata": {"instance": 1, "cpu": 1}}`,
 		"packed.json": `{"name": "py", "processor_path": "../p.tar.gz", "processor_entry": "./app.py", "processor_type": "python", "metadata": {"instance": 1, "cpu": 1}}`,
 	})

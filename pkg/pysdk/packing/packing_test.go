@@ -21,6 +21,7 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/pack"
+	"github.com/openeas/eascmd/pkg/pysdk/packing/packingtest"
 )
 
 // shared holds an environment that all tests use.
@@ -66,32 +67,6 @@ func environment(t *testing.T) string {
 	return filepath.Join(shared.dir, pack.EnvDir)
 }
 
-// unneeded is most of what Python comes with, and nothing that these tests use.
-// Packing it takes long where the race detector looks on.
-const unneeded = `
-ENV/**/__pycache__/
-ENV/lib/python3.*/asyncio/
-ENV/lib/python3.*/ctypes/
-ENV/lib/python3.*/curses/
-ENV/lib/python3.*/distutils/
-ENV/lib/python3.*/email/
-ENV/lib/python3.*/ensurepip/
-ENV/lib/python3.*/idlelib/
-ENV/lib/python3.*/lib2to3/
-ENV/lib/python3.*/multiprocessing/
-ENV/lib/python3.*/pydoc_data/
-ENV/lib/python3.*/sqlite3/
-ENV/lib/python3.*/tkinter/
-ENV/lib/python3.*/unittest/
-ENV/lib/python3.*/xml/
-ENV/lib/python3.*/config-*/
-ENV/lib/libcrypto*
-ENV/lib/libsqlite*
-ENV/lib/python3.*/lib-dynload/
-ENV/share/
-!ENV/lib/python3.*/lib-dynload/_json*
-`
-
 // project makes a processor's directory below a directory of its own.
 func project(t *testing.T, env string, files map[string]string) string {
 	t.Helper()
@@ -106,7 +81,7 @@ func project(t *testing.T, env string, files map[string]string) string {
 		if err := os.Symlink(env, filepath.Join(dir, pack.EnvDir)); err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, pack.IgnoreFile), unneeded)
+		write(t, filepath.Join(dir, pack.IgnoreFile), packingtest.Unneeded)
 	}
 	return dir
 }
