@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/deploy"
 	"github.com/openeas/eascmd/pkg/invoke"
 	"github.com/openeas/eascmd/pkg/store"
 	"github.com/openeas/eascmd/pkg/ui"
@@ -112,7 +114,7 @@ func (a *app) invoke(ctx context.Context, service string, o *invokeOptions) erro
 		}
 		said = why
 	}}
-	calls := &invokeCalls{app: a, service: nameIn(service), file: o.place.place, result: invokeResult{URL: invoke.Name(request.URL), Answers: []invokeAnswer{}}}
+	calls := &invokeCalls{app: a, service: nameIn(service), address: isURL(service), file: o.place.place, result: invokeResult{URL: invoke.Name(request.URL), Answers: []invokeAnswer{}}}
 	for range o.repeat {
 		if err := calls.do(ctx, request, opts); err != nil {
 			return err
@@ -209,6 +211,9 @@ func (a *app) endpointOf(ctx context.Context, service string, internal bool, tok
 		return "", err
 	}
 	s, err := target.Describe(ctx, service)
+	if errors.Is(err, deploy.ErrNotFound) {
+		return "", groupInstead(ctx, target, service, err)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -227,6 +232,17 @@ func (a *app) endpointOf(ctx context.Context, service string, internal bool, tok
 		return "", err.WithHint("it is %s; `eascmd desc %s` shows more", s.Status, service)
 	}
 	return endpoint, nil
+}
+
+// groupInstead says of a service that is not there when its name is that of a
+// group.
+func groupInstead(ctx context.Context, target deploy.Target, name string, err error) error {
+	members, _, listErr := target.List(ctx, deploy.ListRequest{Group: name})
+	if listErr != nil || len(members) == 0 {
+		return err
+	}
+	return fault.New(fault.KindOf(err), "%w", err).
+		WithHint("%s is a group of services: call it by its URL with the group's token, which the console shows, or one of its services (`eascmd list --group %s`)", name, name)
 }
 
 // below adds a path, which may have a query, to an address.
@@ -284,6 +300,7 @@ func (invokeResult) View() ui.View { return ui.Page{} }
 type invokeCalls struct {
 	*app
 	service string
+	address bool   // the service was given by its address
 	file    string // for the body; empty: standard output
 	result  invokeResult
 	failed  []error // of answers other than 200
@@ -308,7 +325,7 @@ func (c *invokeCalls) do(ctx context.Context, request invoke.Request, opts invok
 		c.term.Debug("%s", ui.Printable(line))
 	}
 	c.result.Answers = append(c.result.Answers, row)
-	if err := answer.Err(c.service, row.Bytes > 0); err != nil {
+	if err := answer.Err(c.service, c.address, row.Bytes > 0); err != nil {
 		c.failed = append(c.failed, err)
 	}
 	return nil

@@ -65,6 +65,7 @@ func TestInvokeURL(t *testing.T) {
 		{"internal", "", []string{url, "--internal"}, "", "--internal is for services that are named", 2},
 		{"no file", "", []string{url, "--data", "@" + file + "x"}, "", "the request's body: open", 2},
 		{"a bad header", "", []string{url, "-H", "x"}, "", "there is no colon", 2},
+		{"a header of two lines", "", []string{url, "-H", "x: a\ny: b"}, "", "the value of the header X has a line break", 2},
 		{"never", "", []string{url, "--repeat", "0"}, "", "--repeat 0", 2},
 		{"often into a file", "", []string{url, "--repeat", "2", "-o", "./f"}, "", "exclude each other", 2},
 	} {

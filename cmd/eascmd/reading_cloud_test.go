@@ -63,6 +63,7 @@ func TestReading(t *testing.T) {
 func TestReadingRefusals(t *testing.T) {
 	newCloud(t, controlplane.Delays{})
 	must(t, 0, "create", describe(t, echoJSON, "test-token", "m", 1))
+	must(t, 0, "create", describe(t, `{"name":"member","processor":"pmml","model_path":"http://models.example/m.tar.gz","metadata":{"instance":1,"group":"crowd"}}`))
 	worker := regexp.MustCompile(`echo-\S+`).FindString(must(t, 0, "w", "echo").stdout)
 	for _, tt := range []struct {
 		args   []string
@@ -92,6 +93,7 @@ func TestReadingRefusals(t *testing.T) {
 		{[]string{"autoscale", "rm", "echo"}, 2, "Are you sure to remove the rules"},
 		{[]string{"list", "--label", "x"}, 2, "--label x: write name=value"},
 		{[]string{"invoke", "nothere"}, 7, "nothere"},
+		{[]string{"invoke", "crowd"}, 7, "hint: crowd is a group of services: call it by its URL"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
 			got := must(t, tt.status, tt.args...)

@@ -59,7 +59,9 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // Err is nil for 200, which is what the client SDKs take for success, and for
 // every other status an error of kind Answer that says what EAS means by it.
 // service is for the hints and may be empty; body is whether the answer has one.
-func (a *Answer) Err(service string, body bool) error {
+// address is whether the name was read out of an address, where it may be that
+// of a group of services.
+func (a *Answer) Err(service string, address, body bool) error {
 	if a.StatusCode == http.StatusOK {
 		return nil
 	}
@@ -69,6 +71,9 @@ func (a *Answer) Err(service string, body bool) error {
 	}
 	err := fault.New(fault.Answer, "the request was answered %s%s", strings.TrimSpace(a.Status), meaning)
 	if hint != "" {
+		if address && strings.Contains(hint, "`eascmd") && strings.Contains(hint, "SERVICE") {
+			hint += "; if SERVICE is a group, `eascmd list --group SERVICE` shows its services"
+		}
 		if service != "" {
 			hint = strings.ReplaceAll(hint, "SERVICE", service)
 		}
@@ -84,7 +89,7 @@ func Meaning(status int, body bool) (meaning, hint string) {
 	case http.StatusBadRequest:
 		return "the processor refused the request or failed at it", whereItSaysWhy(body)
 	case http.StatusUnauthorized:
-		return "the token is missing or is not this service's", "`eascmd desc SERVICE` shows the token; a service of a group has the group's; --auth says how it is sent"
+		return "the token is missing or is not this service's", "`eascmd desc SERVICE` shows the token of a service, the console that of a group; --auth says how it is sent"
 	case http.StatusForbidden:
 		return "the caller is not let in", "the gateway may have a list of addresses that may call"
 	case http.StatusNotFound:

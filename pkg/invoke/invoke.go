@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -243,8 +244,43 @@ func (r Request) make(ctx context.Context) (*http.Request, error) {
 		req.Header.Set("Content-Type", DefaultContentType)
 	}
 	r.authorize(req, sum, time.Now())
+	if err := checkHeader(req); err != nil {
+		req.Body.Close()
+		return nil, err
+	}
 	return req, nil
 }
+
+// checkHeader refuses what cannot be in the header of a request. Values are not
+// shown: they may be secret.
+func checkHeader(req *http.Request) error {
+	for name, values := range req.Header {
+		if strings.ContainsFunc(name, isNoToken) || name == "" {
+			return fault.New(fault.Usage, "%q cannot be the name of a header", name)
+		}
+		for _, value := range values {
+			if strings.ContainsFunc(value, isControl) {
+				what := "the value of the header " + name
+				if name == "Authorization" {
+					what = "the token"
+				}
+				return fault.New(fault.Usage, "%s has a line break or another control character", what)
+			}
+		}
+	}
+	if strings.ContainsFunc(req.Host, func(r rune) bool { return isControl(r) || r == ' ' }) {
+		return fault.New(fault.Usage, "%q cannot be the name of a host", req.Host)
+	}
+	return nil
+}
+
+// isNoToken reports characters that names of headers do not have (RFC 9110,
+// 5.6.2).
+func isNoToken(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+}
+
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // contentMD5 is the checksum of a body as signatures have it.
 func contentMD5(open Body) (string, error) {

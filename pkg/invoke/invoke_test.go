@@ -139,6 +139,27 @@ func TestWhatIsSent(t *testing.T) {
 	}
 }
 
+// What cannot be sent is told before anything is, and without the value.
+func TestUnsendable(t *testing.T) {
+	url := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
+	for want, r := range map[string]Request{
+		"the value of the header X-A has a line break":       {Header: http.Header{"x-a": {"secret\nc: d"}}},
+		`"a b" cannot be the name of a header`:               {Header: http.Header{"a b": {"secret"}}},
+		"the token has a line break":                         {Token: "secret\n"},
+		`"a\nb" cannot be the name of a host`:                {Header: http.Header{"host": {"a\nb"}}},
+		"the value of the header X-B has a line break or an": {Header: http.Header{"X-B": {"secret\x7f"}}},
+	} {
+		r.URL = url
+		answer, err := Do(t.Context(), r, Options{Client: direct(t)})
+		if err == nil {
+			answer.Body.Close()
+		}
+		if fault.KindOf(err) != fault.Usage || !strings.HasPrefix(fmt.Sprint(err), want) || strings.Contains(fmt.Sprint(err), "secret") {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 // A body goes untouched in both directions, and a token does not follow a
 // redirect.
 func TestNothingIsFollowedOrUnpacked(t *testing.T) {
@@ -169,7 +190,7 @@ func TestNothingIsFollowedOrUnpacked(t *testing.T) {
 	if answer.StatusCode != http.StatusTemporaryRedirect {
 		t.Errorf("the redirect was answered %s", answer.Status)
 	}
-	if err := answer.Err("", false); fault.KindOf(err) != fault.Answer || !strings.Contains(fault.HintOf(err), "Location") {
+	if err := answer.Err("", false, false); fault.KindOf(err) != fault.Answer || !strings.Contains(fault.HintOf(err), "Location") {
 		t.Errorf("%v; %s", err, fault.HintOf(err))
 	}
 }
@@ -365,15 +386,22 @@ func TestMeaning(t *testing.T) {
 		{599, false, "was answered 599", "eascmd log"},
 	} {
 		answer := Answer{Status: fmt.Sprint(tt.status), StatusCode: tt.status}
-		err := answer.Err("", tt.body)
+		err := answer.Err("", false, tt.body)
 		if fault.KindOf(err) != fault.Answer || !strings.Contains(err.Error(), tt.text) || !strings.Contains(fault.HintOf(err), tt.hint) || (tt.hint == "") != (fault.HintOf(err) == "") {
 			t.Errorf("%d: %v; hint %q", tt.status, err, fault.HintOf(err))
 		}
 	}
-	if err := (&Answer{StatusCode: 450}).Err("scorer", false); !strings.Contains(fault.HintOf(err), "`eascmd scale scorer N`") {
+	if err := (&Answer{StatusCode: 450}).Err("scorer", false, false); !strings.Contains(fault.HintOf(err), "`eascmd scale scorer N`") {
 		t.Errorf("%s", fault.HintOf(err))
 	}
-	if err := (&Answer{Status: "200 OK", StatusCode: 200}).Err("", false); err != nil {
+	// What an address calls may be a group, which most commands do not know.
+	const group = "; if scorer is a group, `eascmd list --group scorer` shows its services"
+	for status, want := range map[int]bool{401: true, 450: true, 500: true, 503: true, 404: false, 413: false} {
+		if hint := fault.HintOf((&Answer{StatusCode: status}).Err("scorer", true, false)); strings.HasSuffix(hint, group) != want {
+			t.Errorf("%d: %s", status, hint)
+		}
+	}
+	if err := (&Answer{Status: "200 OK", StatusCode: 200}).Err("", false, false); err != nil {
 		t.Error(err)
 	}
 }
