@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -440,15 +441,28 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 && !hold {
 		ts.Fatalf("usage: port [-hold] NAME")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	if hold {
-		ts.Defer(func() { l.Close() })
-	} else {
-		l.Close()
+	for range lastPort - firstPort {
+		port := firstPort + int(portsTaken.Add(1)+int64(os.Getpid()))%(lastPort-firstPort)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		if hold {
+			ts.Defer(func() { l.Close() })
+		} else {
+			l.Close()
+		}
+		ts.Setenv(args[len(args)-1], strconv.Itoa(port))
+		return
 	}
-	ts.Setenv(args[len(args)-1], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	ts.Fatalf("no port from %d to %d is free", firstPort, lastPort)
 }
+
+// The ports of scripts. The kernel gives none of them to others that want any, and
+// none is given to two scripts.
+const firstPort, lastPort = 20000, 30000
+
+var portsTaken atomic.Int64
 
 // serveFiles serves a directory over HTTP until the script ends. It sets NAME to
 // the address and writes every request that it answers into LOG:

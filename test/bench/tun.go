@@ -96,11 +96,8 @@ func giveOut(device *os.File, q <-chan sentPacket) {
 			t := unix.NsecToTimespec(wait.Nanoseconds())
 			_ = unix.Nanosleep(&t, nil) // woken early it is early by so much
 		}
-		if _, err := device.Write(p.data); err != nil {
-			break
-		}
-	}
-	for range q {
-		// until the other end of the queue has closed it
+		// A device that is not up yet takes nothing: the packet is lost, and those
+		// after it may get through. Once it is closed the queue comes to its end.
+		_, _ = device.Write(p.data)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,36 @@ func TestLine(t *testing.T) {
 	}
 	if sent := after.since(before); sent.Sent < size*lineMTU/(lineMTU-52) || sent.Received == 0 || sent.Received > size {
 		t.Errorf("%+v on the line for %d bytes", sent, size)
+	}
+}
+
+// What arrives where nothing is up is lost, and what is sent later arrives.
+func TestLineOutOfOrder(t *testing.T) {
+	l := needLine(t)
+	for _, end := range []*netns{l.client, l.server} {
+		if err := end.command("ip", "link", "set", lineDevice, "down"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up := func(end *netns, other string) {
+		t.Helper()
+		for _, argv := range [][]string{{"ip", "link", "set", lineDevice, "up"}, {"ip", "route", "replace", other, "dev", lineDevice}} {
+			if err := end.command(argv...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	up(l.client, serverAddress)
+	err := l.client.do(func() error {
+		_, err := net.DialTimeout("tcp4", serverAddress+":9", 4*lineRTT)
+		return err
+	})
+	if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Fatalf("where nobody is: %v", err)
+	}
+	up(l.server, clientAddress)
+	if _, err := l.transfer(1 << 20); err != nil {
+		t.Error(err)
 	}
 }
 
