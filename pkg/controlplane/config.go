@@ -48,15 +48,6 @@ func parseConfig(data []byte) (*service.Description, json.RawMessage, *apiError)
 	return d, compact.Bytes(), nil
 }
 
-// secondPlaces are the second names of fields that have two, by the first.
-var secondPlaces = map[string]string{
-	"metadata.name":          "name",
-	"rpc":                    "metadata.rpc",
-	"metadata.autoscaler":    "autoscaler",
-	"networking.enable_grpc": "metadata.enable_grpc",
-	"baseimage":              "runtime.base_image",
-}
-
 // tables are objects whose keys are names of their own: a dot in them means nothing.
 var tables = []string{"features", "labels"}
 
@@ -96,7 +87,7 @@ func lay(root, fields map[string]any, path string) {
 		if path != "" {
 			at = path + "." + name
 		}
-		at = firstPlace(at)
+		at = service.NormalPlace(at)
 		value := fields[name]
 		if object, ok := value.(map[string]any); ok {
 			if slices.Contains(tables, at) {
@@ -115,18 +106,6 @@ func lay(root, fields map[string]any, path string) {
 		}
 		put(root, at, value)
 	}
-}
-
-func firstPlace(path string) string {
-	for second, first := range secondPlaces {
-		if path == second {
-			return first
-		}
-		if rest, below := strings.CutPrefix(path, second+"."); below {
-			return first + "." + rest
-		}
-	}
-	return path
 }
 
 func find(root map[string]any, path string) any {

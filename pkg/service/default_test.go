@@ -27,6 +27,26 @@ func TestFields(t *testing.T) {
 	}
 }
 
+func TestNormalPlace(t *testing.T) {
+	for path, want := range map[string]string{
+		"name":                    "name",
+		"metadata.name":           "name",
+		"metadata.names":          "metadata.names",
+		"rpc":                     "metadata.rpc",
+		"rpc.http.timeout":        "metadata.rpc.http.timeout",
+		"rpcs":                    "rpcs",
+		"metadata.autoscaler.min": "autoscaler.min",
+		"networking.enable_grpc":  "metadata.enable_grpc",
+		"networking.other":        "networking.other",
+		"unknown.rpc":             "unknown.rpc",
+		"baseimage":               "runtime.base_image",
+	} {
+		if got := service.NormalPlace(path); got != want {
+			t.Errorf("%s is at %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestPartial(t *testing.T) {
 	partial := service.Options{Partial: true}
 	d, err := partial.Parse("part", []byte(`{"metadata.rpc.keepalive": 100, "metadata.name": "x", "rpc.worker_threads": 3}`))

@@ -27,6 +27,17 @@ func firstPlace(path string) (string, bool) {
 	return "", false
 }
 
+// NormalPlace returns where the normal form has what a description gives at path:
+// a field, or what lies below one.
+func NormalPlace(path string) string {
+	for _, a := range aliases {
+		if rest, ok := strings.CutPrefix(path, a.second); ok && (rest == "" || rest[0] == '.') {
+			return a.first + rest
+		}
+	}
+	return path
+}
+
 // shape is how a field's value looks.
 type shape int
 
