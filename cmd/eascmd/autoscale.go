@@ -48,15 +48,11 @@ removes the rules; the instances stay as many as they are. Of the original's syn
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			target, err := a.target(ctx)
+			target, name, err := a.scaled(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			where := target.Where()
-			name, err := inRegion(args[0], where)
-			if err != nil {
-				return err
-			}
 			if len(settings) == 0 && file == "" {
 				rules, reply, err := target.Autoscaler(ctx, name)
 				if err != nil {
@@ -131,15 +127,11 @@ are. It asks before it does so; -y answers yes.`,
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			target, err := a.target(ctx)
+			target, name, err := a.scaled(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			where := target.Where()
-			name, err := inRegion(args[0], where)
-			if err != nil {
-				return err
-			}
 			a.announce(where)
 			question := "Are you sure to remove the rules by which service [" + name + "] in [" + place(where) + "] is scaled"
 			if yes, err := a.term.Confirm(ctx, question, a.yes); err != nil || !yes {
@@ -153,6 +145,16 @@ are. It asks before it does so; -y answers yes.`,
 			return a.print(actedOn{Reply: reply, Service: name, Region: where.Region})
 		},
 	}
+}
+
+// scaled opens the target, and takes the region off the name of the service that
+// is to be scaled there.
+func (a *app) scaled(ctx context.Context, text string) (target deploy.Target, name string, err error) {
+	if target, err = a.target(ctx); err != nil {
+		return nil, "", err
+	}
+	name, err = inRegion(text, target.Where())
+	return target, name, err
 }
 
 // inRegion takes the region off a service's name and compares it with where
