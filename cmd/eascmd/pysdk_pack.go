@@ -168,15 +168,16 @@ func (b *partBar) end() {
 // is made of: as one result for programs, as one table after another for people.
 // sent is where it was uploaded to, nil for nowhere.
 func (a *app) printPackage(p *packing.Package, explain bool, sent *uploadResult) error {
-	made := packResult{Package: p, Upload: sent}
+	made := packResult{Package: *p, Upload: sent}
 	if !explain {
 		return a.print(made)
 	}
-	made.packExplained = &packExplained{
-		Biggest: list(p.Biggest), LeftOut: list(leftOutRows(p.LeftOut)), Built: list(p.Built), Findings: list(p.Findings),
+	explained := packExplained{
+		packResult: made,
+		Biggest:    list(p.Biggest), LeftOut: list(leftOutRows(p.LeftOut)), Built: list(p.Built), Findings: list(p.Findings),
 	}
 	if a.output != ui.Table {
-		return a.print(made)
+		return a.print(explained)
 	}
 	for _, part := range []struct {
 		rows   int
@@ -184,7 +185,7 @@ func (a *app) printPackage(p *packing.Package, explain bool, sent *uploadResult)
 	}{
 		{1, made},
 		{len(p.Biggest), biggestList(p.Biggest)},
-		{len(p.LeftOut), leftOutList(made.packExplained.LeftOut)},
+		{len(p.LeftOut), leftOutList(explained.LeftOut)},
 		{len(p.Built), builtList(p.Built)},
 		{len(p.Findings), findingsList(p.Findings)},
 	} {
@@ -200,8 +201,7 @@ func (a *app) printPackage(p *packing.Package, explain bool, sent *uploadResult)
 
 // packResult is the result of pysdk pack.
 type packResult struct {
-	*packing.Package
-	*packExplained
+	packing.Package
 	Upload *uploadResult `json:"upload,omitempty"`
 }
 
@@ -227,8 +227,9 @@ func (r packResult) View() ui.View {
 	return append(v, ui.Detail{Key: "Address", Value: r.Upload.target()})
 }
 
-// packExplained is what --explain adds.
+// packExplained is the result of pysdk pack --explain.
 type packExplained struct {
+	packResult
 	Biggest  []packing.Directory `json:"biggest"`
 	LeftOut  []leftOutRow        `json:"left_out"`
 	Built    []packing.Built     `json:"compiled_in"`

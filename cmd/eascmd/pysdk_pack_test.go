@@ -69,6 +69,8 @@ func TestPysdkPackOutput(t *testing.T) {
 			}
 			if isJSON := json.Valid([]byte(got.stdout)); isJSON != c.json {
 				t.Errorf("result: %q", got.stdout)
+			} else if isJSON {
+				follows(t, "pysdk pack", got.stdout)
 			}
 		})
 	}
@@ -86,6 +88,7 @@ func TestPysdkPackExplain(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &result); err != nil || got.status != 0 {
 		t.Fatalf("%v: %+v", err, got)
 	}
+	follows(t, "pysdk pack", got.stdout)
 	want := []leftOutRow{
 		{".git (default)", 1, []string{".git/"}},
 		{"*.log (.easignore:1)", 1, []string{"big.log"}},

@@ -13,6 +13,8 @@ import (
 
 	"github.com/openeas/eascmd/pkg/deploy"
 	"github.com/openeas/eascmd/pkg/deploy/follow"
+	"github.com/openeas/eascmd/pkg/pysdk"
+	"github.com/openeas/eascmd/pkg/pysdk/packing"
 	"github.com/openeas/eascmd/pkg/ui"
 )
 
@@ -68,6 +70,7 @@ func someResults(c clock) map[string]ui.Result {
 	rules := &deploy.Autoscaler{Min: 2, Max: 5, ScaleUpDelay: &up,
 		Strategies: []deploy.Strategy{{Metric: "qps", Threshold: 10}, {Metric: "cpu", Threshold: 0.5, Service: "other"}},
 		Current:    []deploy.Strategy{{Metric: "qps", Threshold: 7.25}}}
+	packed := packResult{Package: packing.Package{Path: "/work/demo.tar.gz", Size: 25_000_000, SHA256: strings.Repeat("0c", 32), Content: 100_000_000, Files: 4321, Millis: 4321, Checked: true, Python: "3.11.7"}}
 	return map[string]ui.Result{
 		"list":       newServiceList([]deploy.Service{failed, *someService(c)}, reply),
 		"list-empty": newServiceList(nil, reply),
@@ -102,8 +105,17 @@ func someResults(c clock) map[string]ui.Result {
 			{Time: c.at("2026-02-21 06:30:00"), Type: "Normal", Reason: "Updating", Resource: "Service", Message: `{"versionId":1,"message":"Stage scale complete","availableInstance":1}`},
 			{Time: c.at("2026-02-21 06:31:00"), Type: "Warning", Reason: "BackOff", Resource: "Pod", Message: "Instance scorer-5abcd not healthy: Instance crashed"},
 		}},
-		"release":   released{reply, "scorer", "cn-shanghai", trafficRule{100, "grouping"}, trafficRule{10, "grouping"}},
-		"autoscale": newScalerResult("scorer", deploy.Where{Region: "cn-shanghai"}, reply, rules),
+		"pysdk-pack": packResult{Package: packed.Package, Upload: &uploadResult{Endpoint: "https://oss-cn-shanghai.aliyuncs.com", Prefix: "oss://models/x/", Total: 1, Size: 25_000_000, Failed: []failedFile{}, scheme: "oss",
+			Files: []uploadedFile{{File: "/work/demo.tar.gz", Address: "oss://models/x/demo.tar.gz", Size: 25_000_000, SHA256: strings.Repeat("0c", 32), Sent: 25_000_000}}}},
+		"pysdk-pack-explain": packExplained{packResult: packed,
+			Biggest: []packing.Directory{{Name: "ENV/lib", Bytes: 90_000_000, Files: 4000}}, LeftOut: []leftOutRow{{".git (default)", 1, []string{".git/"}}},
+			Built: []packing.Built{{File: "ENV/bin/python", Directory: "/opt/py", Times: 2}}, Findings: []packing.Finding{{File: "ENV/lib/x.so", Severity: "note", Text: "needs libz"}}},
+		"pysdk-init": pysdkProject{Directory: "/work/demo", Files: []string{"demo/app.py", "demo/app.json"},
+			Environment: pysdk.Environment{Path: "/work/demo/ENV", Backend: "copy", Python: "3.11.7", SDK: "1.0", Pip: true, Interpreter: "/work/demo/ENV/bin/python"}},
+		"pysdk-wheel": wheelResult{"/work/allspark-1.0-py3-none-any.whl", "1.0"},
+		"image-build": madeImage{Image: "registry.example/team/env:1", ID: "sha256:" + strings.Repeat("1d", 32), Layer: "sha256:" + strings.Repeat("2e", 32), Size: 300_000_000, Digest: "sha256:" + strings.Repeat("3f", 32)},
+		"release":     released{reply, "scorer", "cn-shanghai", trafficRule{100, "grouping"}, trafficRule{10, "grouping"}},
+		"autoscale":   newScalerResult("scorer", deploy.Where{Region: "cn-shanghai"}, reply, rules),
 		"invoke": invokeResult{"http://host/api/predict/scorer", []invokeAnswer{
 			{Status: 200, Milliseconds: 12.5, Attempts: 1, Headers: map[string][]string{"Content-Type": {"text/plain"}}, Bytes: 5, Body: "<hi>\n"},
 			{Status: 503, Milliseconds: 1, Attempts: 3, Headers: map[string][]string{}, Bytes: 2, BodyBase64: []byte{0xff, 0}},

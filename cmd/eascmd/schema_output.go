@@ -14,14 +14,15 @@ import (
 
 	"github.com/openeas/eascmd/pkg/deploy"
 	"github.com/openeas/eascmd/pkg/deploy/follow"
+	"github.com/openeas/eascmd/pkg/doctor"
 )
 
 // outputSchemaID identifies the JSON Schema of results and is its address.
 const outputSchemaID = "https://raw.githubusercontent.com/openeas/eascmd/main/docs/reference/output.schema.json"
 
 // outputTypes lists what commands print with -o json, by the command. One that
-// prints something else with -f has that as a second value, and so has one that
-// tells its progress on standard error.
+// prints something else with another flag has that as a second value, and so has
+// one that tells its progress on standard error.
 func outputTypes() map[string][]any {
 	return map[string][]any{
 		"apply":             {deployed{}},
@@ -33,11 +34,16 @@ func outputTypes() map[string][]any {
 		"desc":              {serviceDetails{}},
 		"dev control-plane": {runningControlPlane{}},
 		"diff":              {differences{}},
+		"doctor":            {doctorReport{}},
 		"events":            {eventList{}, deploy.Event{}},
+		"image build":       {madeImage{}},
 		"invoke":            {invokeResult{}},
 		"list":              {serviceList{}},
 		"log":               {logLines{}, follow.Line{}},
 		"modify":            {deployed{}},
+		"pysdk init":        {pysdkProject{}},
+		"pysdk pack":        {packResult{}, packExplained{}, transferEvent{}},
+		"pysdk wheel":       {wheelResult{}},
 		"release":           {released{}},
 		"restart":           {actedOn{}},
 		"scale":             {actedOn{}},
@@ -54,9 +60,10 @@ func newSchemaOutputCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "output",
 		Short: "Print the JSON Schema of what commands print with -o json",
-		Long: `Prints the JSON Schema of what the commands that deploy print with -o json. Each
-has a definition of its name: "#/$defs/desc" is what 'eascmd desc -o json' prints,
-and "#/$defs/autoscale-rm" belongs to 'eascmd autoscale rm'.
+		Long: `Prints the JSON Schema of what the commands that deploy, those that make packages
+and images, and doctor print with -o json. Each has a definition of its name:
+"#/$defs/desc" is what 'eascmd desc -o json' prints, and "#/$defs/autoscale-rm"
+belongs to 'eascmd autoscale rm'.
 
 It is a contract: within a major version of eascmd fields are added, and none is
 taken away, renamed or given another type. Times are RFC 3339 in UTC; a time, a
@@ -79,6 +86,7 @@ text or a list that there is nothing to say of is left out.`,
 // Go types.
 func outputSchema() ([]byte, error) {
 	types := map[string]reflect.Type{} // by their name in the schema
+	doctorPackage := reflect.TypeFor[doctor.State]().PkgPath()
 	var clash error
 	r := jsonschema.Reflector{
 		Anonymous: true,
@@ -89,6 +97,9 @@ func outputSchema() ([]byte, error) {
 				return "" // written out where it is
 			}
 			name := strings.ToUpper(t.Name()[:1]) + t.Name()[1:]
+			if t.PkgPath() == doctorPackage { // it has words of its own, such as State
+				name = "Doctor" + name
+			}
 			if other, taken := types[name]; taken && other != t {
 				clash = fmt.Errorf("JSON Schema of results: %v and %v have the same name", other, t)
 			}
