@@ -420,20 +420,14 @@ func (t *testRun) prepare(ctx context.Context) error {
 		t.term.Info("the workspace is kept: %s", t.workspace.Dir)
 		t.term.Hint("remove it with: rm -rf %s", filepath.Dir(t.workspace.Dir))
 	}
-	w := t.workspace.Workspace
+	container := ""
 	if t.daemon != nil {
-		w = t.workspace.At(docker.Workspace)
+		container = docker.Workspace
 	}
-	if t.plan, err = runplan.Make(t.description, w, nil, t.overrides); err != nil {
-		return err
-	}
-	if err := localtest.WriteConfig(t.workspace.Dir, t.plan); err != nil {
+	if t.plan, err = t.workspace.Plan(t.description, container, t.overrides); err != nil {
 		return err
 	}
 	if t.daemon != nil {
-		if err := localtest.CheckEntry(t.workspace, t.plan); err != nil {
-			return err
-		}
 		return t.useEnvironment(ctx)
 	}
 	return t.prepareProcess(ctx, cache)
@@ -455,23 +449,18 @@ func (t *testRun) prepareProcess(ctx context.Context, cache string) error {
 	if err := t.useGPUs(ctx); err != nil {
 		return err
 	}
-	if t.plan.Language == "python" {
-		return t.usePython(cache)
-	}
-	host, err := hosts.CPP(ctx, hosts.Options{CacheDir: cache, Log: func(text string) { t.term.Info("%s", text) }})
+	python, err := localtest.FindHost(ctx, t.plan, hosts.Options{CacheDir: cache, Log: func(text string) { t.term.Info("%s", text) }})
 	if err != nil {
 		return err
 	}
-	t.plan.Worker.Command = []string{host}
+	if python != nil {
+		t.warnOfPython(python)
+	}
 	return nil
 }
 
-// usePython has the plan run the processor with its interpreter.
-func (t *testRun) usePython(cache string) error {
-	python, err := localtest.FindPython(t.plan.Processor.Dir, false)
-	if err != nil {
-		return err
-	}
+// warnOfPython warns of a Python that the processor will not have on EAS.
+func (t *testRun) warnOfPython(python *localtest.Python) {
 	switch image := t.description.DataImage; {
 	case python.Own:
 	case image != "":
@@ -481,12 +470,6 @@ func (t *testRun) usePython(cache string) error {
 		t.warnWith(fmt.Sprintf("the processor has no ENV: it is run with the Python of this machine, %s (%s)", python.Path, python.From),
 			"`eascmd pysdk init` makes a project with an ENV that goes into its package, and with --env-only one for this project")
 	}
-	sdk, err := hosts.Python(hosts.Options{CacheDir: cache})
-	if err != nil {
-		return err
-	}
-	t.plan.Worker.Command = python.Command(sdk, t.plan.Processor.Entry)
-	return nil
 }
 
 func (t *testRun) warnWith(text, hint string) {

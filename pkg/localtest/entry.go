@@ -40,9 +40,9 @@ func Check(plan *runplan.Plan, place string) (check.Report, error) {
 	return report, report.Err()
 }
 
-// CheckEntry looks for the processor of a plan for a container among the files
+// checkEntry looks for the processor of a plan for a container among the files
 // of this machine, since that takes no time and a container does.
-func CheckEntry(w *Prepared, plan *runplan.Plan) error {
+func checkEntry(w *Prepared, plan *runplan.Plan) error {
 	rel, err := filepath.Rel(plan.Processor.Dir, plan.Processor.Entry)
 	if err != nil {
 		return fault.New(fault.Failed, "find the processor: %w", err)

@@ -133,9 +133,9 @@ func Prepare(ctx context.Context, d *service.Description, opts Options) (*Prepar
 	return w, nil
 }
 
-// WriteConfig writes what the platform leaves in the workspace of a service,
+// writeConfig writes what the platform leaves in the workspace of a service,
 // which lies at dir: its properties.
-func WriteConfig(dir string, plan *runplan.Plan) error {
+func writeConfig(dir string, plan *runplan.Plan) error {
 	path := filepath.Join(dir, "config", "config.json")
 	if err := os.WriteFile(path, append(plan.ServiceConfig(), '\n'), 0o644); err != nil {
 		return fault.New(fault.Failed, "write the service's properties: %w", err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/pkg/engine/hosts"
 )
 
 // ImageEnvironment is where the data image of a service holds the Python
@@ -28,7 +29,7 @@ type Python struct {
 // Command is what makes a worker of the program entry. sdk is the directory of
 // the host, as hosts.Python has written it.
 func (p Python) Command(sdk, entry string) []string {
-	return []string{p.Path, filepath.Join(sdk, "eashost.py"), entry}
+	return []string{p.Path, filepath.Join(sdk, hosts.PythonEntry), entry}
 }
 
 // FindPython returns the interpreter of the processor in dir: that of its ENV,

@@ -370,13 +370,13 @@ func TestPrepareRefuses(t *testing.T) {
 
 func TestWriteConfig(t *testing.T) {
 	plan := &runplan.Plan{Workspace: t.TempDir(), Properties: map[string]string{"rpc.keepalive": "5000"}}
-	if err := WriteConfig(plan.Workspace, plan); err == nil {
+	if err := writeConfig(plan.Workspace, plan); err == nil {
 		t.Error("written without a workspace")
 	}
 	if err := os.Mkdir(filepath.Join(plan.Workspace, "config"), fs.ModePerm); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteConfig(plan.Workspace, plan); err != nil {
+	if err := writeConfig(plan.Workspace, plan); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(plan.Workspace, "config", "config.json"))

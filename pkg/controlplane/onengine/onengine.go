@@ -158,21 +158,22 @@ func (in *instance) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := in.work.Workspace
+	container := ""
 	if in.opts.Daemon != nil {
-		w = in.work.At(docker.Workspace)
+		container = docker.Workspace
 	}
-	if in.plan, err = runplan.Make(description, w, nil, runplan.Overrides{}); err != nil {
+	if in.plan, err = in.work.Plan(description, container, runplan.Overrides{}); err != nil {
 		return err
 	}
 	in.plan.Gateway.Instance = in.spec.Instance
-	if err := localtest.WriteConfig(in.work.Dir, in.plan); err != nil {
+	if in.opts.Daemon != nil {
+		return nil
+	}
+	if _, err := localtest.Check(in.plan, ""); err != nil {
 		return err
 	}
-	if in.opts.Daemon != nil {
-		return localtest.CheckEntry(in.work, in.plan)
-	}
-	return in.findHost(ctx)
+	_, err = localtest.FindHost(ctx, in.plan, hosts.Options{CacheDir: in.opts.CacheDir, Log: in.step})
+	return err
 }
 
 // prepared passes on what the workspace's making tells, but for paths of this
@@ -244,31 +245,6 @@ func (in *instance) named(path, name string) (string, error) {
 	}
 	link := filepath.Join(dir, name)
 	return link, os.Symlink(path, link)
-}
-
-// findHost checks the processor, and finds what makes a worker of it here.
-func (in *instance) findHost(ctx context.Context) error {
-	if _, err := localtest.Check(in.plan, ""); err != nil {
-		return err
-	}
-	if in.plan.Language == "python" {
-		python, err := localtest.FindPython(in.plan.Processor.Dir, false)
-		if err != nil {
-			return err
-		}
-		sdk, err := hosts.Python(hosts.Options{CacheDir: in.opts.CacheDir})
-		if err != nil {
-			return err
-		}
-		in.plan.Worker.Command = python.Command(sdk, in.plan.Processor.Entry)
-		return nil
-	}
-	host, err := hosts.CPP(ctx, hosts.Options{CacheDir: in.opts.CacheDir, Log: in.step})
-	if err != nil {
-		return err
-	}
-	in.plan.Worker.Command = []string{host}
-	return nil
 }
 
 func (in *instance) engine(ctx context.Context) (engine.Engine, error) {
