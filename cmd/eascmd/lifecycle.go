@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ type actedOn struct {
 	Status  deploy.State `json:"status,omitempty"`  // in the end; empty where it was not waited for or is gone
 	Version int          `json:"version,omitempty"` // that runs in the end
 	Deleted bool         `json:"deleted,omitempty"`
-	Purged  []string     `json:"purged,omitempty"` // addresses of objects that were removed
+	Purged  []string     `json:"purged,omitempty"`  // addresses of objects that were removed
+	GivenUp []string     `json:"givenUp,omitempty"` // addresses of objects whose unfinished uploads were removed
 
 	Failure *failureInfo `json:"failure,omitempty"`
 }
@@ -71,7 +73,9 @@ func newDeleteCommand(a *app) *cobra.Command {
 it does so; without a terminal, -y is needed.
 
 What was uploaded for it stays, unless --purge removes it too: all objects below
-SERVICE/ in the profile's upload prefix, and no others.`,
+SERVICE/ in the profile's upload prefix and all uploads to there that came to no
+end, and no others. With --purge the service need not exist: what an interrupted
+'create' has left is removed the same way.`,
 		Example: "  eascmd delete echo\n  eascmd delete echo -y --purge",
 	})
 	cmd.Flags().BoolVar(&o.purge, "purge", false, "remove what was uploaded for the service, too")
@@ -119,6 +123,9 @@ func (o *act) run(ctx context.Context, a *app, name string) error {
 	}
 	// Also, a name that does not exist is told before a question is asked.
 	before, err := deploy.Look(ctx, target, name)
+	if trash != nil && errors.Is(err, deploy.ErrNotFound) {
+		return a.purgeOnly(ctx, w, name, trash, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -171,7 +178,7 @@ func (a *app) finishAct(ctx context.Context, target deploy.Target, o waitOptions
 		result.Failure = infoOf(failed)
 	}
 	if failed == nil && trash != nil {
-		result.Purged, failed = trash.remove(ctx, a)
+		failed = a.purge(ctx, trash, result)
 	}
 	if a.output != ui.Table {
 		if err := a.print(result); err != nil {

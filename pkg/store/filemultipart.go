@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"net/http"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/openeas/eascmd/internal/fault"
 )
 
 func (s *fileStore) CreateMultipart(ctx context.Context, key string, metadata Metadata) (Multipart, error) {
@@ -66,6 +69,62 @@ func (s *fileStore) Uploads(ctx context.Context, key string) ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+func (s *fileStore) UploadsBelow(ctx context.Context, prefix string) iter.Seq2[Begun, error] {
+	return func(yield func(Begun, error) bool) {
+		below, ok := strings.CutPrefix(prefix, s.base)
+		if !ok {
+			yield(Begun{}, fault.New(fault.Usage, "%q is not in %s", prefix, s.dir))
+			return
+		}
+		root, err := s.open(false)
+		if errors.Is(err, ErrNotExist) {
+			return
+		}
+		if err != nil {
+			yield(Begun{}, err)
+			return
+		}
+		defer root.Close()
+		begun, err := s.begunBelow(ctx, root, below)
+		if err != nil {
+			yield(Begun{}, fileError(err))
+			return
+		}
+		for _, b := range begun {
+			if strings.HasPrefix(b.Key, prefix) && !yield(b, nil) {
+				return
+			}
+		}
+	}
+}
+
+// begunBelow finds the uploads in the directories where the names that begin
+// with prefix are, and perhaps others beside them.
+func (s *fileStore) begunBelow(ctx context.Context, root *os.Root, prefix string) ([]Begun, error) {
+	var all []Begun
+	dir := path.Dir(prefix + "x") // prefix may end in a slash
+	err := fs.WalkDir(root.FS(), dir, func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case !e.IsDir() || path.Base(path.Dir(name)) != hiddenDir:
+			return nil
+		}
+		id, ok := strings.CutPrefix(e.Name(), uploadPrefix)
+		var upload fileUpload
+		b, err := root.ReadFile(path.Join(name, "upload.json"))
+		if ok && err == nil && json.Unmarshal(b, &upload) == nil {
+			all = append(all, Begun{upload.Key, id})
+		}
+		return fs.SkipDir
+	})
+	return all, err
 }
 
 // uploadPrefix begins the name of the directory of an upload.

@@ -290,26 +290,32 @@ func (s *ossStore) ResumeMultipart(key, id string) Multipart {
 }
 
 func (s *ossStore) Uploads(ctx context.Context, key string) ([]string, error) {
-	var ids []string
-	options := []oss.Option{oss.Prefix(key), oss.MaxUploads(1000)}
-	for {
-		var page oss.ListMultipartUploadResult
-		_, err := s.ask(ctx, func(with oss.Option) (err error) {
-			page, err = s.bucket.ListMultipartUploads(append(options, with)...)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range page.Uploads {
-			if u.Key == key {
-				ids = append(ids, u.UploadID)
+	return uploadsOf(key, s.UploadsBelow(ctx, key))
+}
+
+func (s *ossStore) UploadsBelow(ctx context.Context, prefix string) iter.Seq2[Begun, error] {
+	return func(yield func(Begun, error) bool) {
+		options := []oss.Option{oss.Prefix(prefix), oss.MaxUploads(1000)}
+		for {
+			var page oss.ListMultipartUploadResult
+			_, err := s.ask(ctx, func(with oss.Option) (err error) {
+				page, err = s.bucket.ListMultipartUploads(append(options, with)...)
+				return err
+			})
+			if err != nil {
+				yield(Begun{}, err)
+				return
 			}
+			for _, u := range page.Uploads {
+				if !yield(Begun{u.Key, u.UploadID}, nil) {
+					return
+				}
+			}
+			if !page.IsTruncated || page.NextKeyMarker == "" {
+				return
+			}
+			options = []oss.Option{oss.Prefix(prefix), oss.MaxUploads(1000), oss.KeyMarker(page.NextKeyMarker), oss.UploadIDMarker(page.NextUploadIDMarker)}
 		}
-		if !page.IsTruncated || page.NextKeyMarker != key { // those that begin with the key come after it
-			return ids, nil
-		}
-		options = []oss.Option{oss.Prefix(key), oss.MaxUploads(1000), oss.KeyMarker(page.NextKeyMarker), oss.UploadIDMarker(page.NextUploadIDMarker)}
 	}
 }
 

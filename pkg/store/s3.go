@@ -322,22 +322,29 @@ func (s *s3Store) ResumeMultipart(key, id string) Multipart {
 }
 
 func (s *s3Store) Uploads(ctx context.Context, key string) ([]string, error) {
-	ctx, seen := watched(ctx)
-	var ids []string
-	for afterKey, afterID := "", ""; ; {
-		page, err := s.core.ListMultipartUploads(ctx, s.bucket, key, afterKey, afterID, "", 1000)
-		if err != nil {
-			return nil, s.fail(ctx, seen, err)
-		}
-		for _, u := range page.Uploads {
-			if u.Key == key {
-				ids = append(ids, u.UploadID)
+	return uploadsOf(key, s.UploadsBelow(ctx, key))
+}
+
+// UploadsBelow of MinIO's server has only those whose key is the prefix.
+func (s *s3Store) UploadsBelow(ctx context.Context, prefix string) iter.Seq2[Begun, error] {
+	return func(yield func(Begun, error) bool) {
+		ctx, seen := watched(ctx)
+		for afterKey, afterID := "", ""; ; {
+			page, err := s.core.ListMultipartUploads(ctx, s.bucket, prefix, afterKey, afterID, "", 1000)
+			if err != nil {
+				yield(Begun{}, s.fail(ctx, seen, err))
+				return
 			}
+			for _, u := range page.Uploads {
+				if !yield(Begun{u.Key, u.UploadID}, nil) {
+					return
+				}
+			}
+			if !page.IsTruncated || page.NextKeyMarker == "" {
+				return
+			}
+			afterKey, afterID = page.NextKeyMarker, page.NextUploadIDMarker
 		}
-		if !page.IsTruncated || page.NextKeyMarker != key { // those that begin with the key come after it
-			return ids, nil
-		}
-		afterKey, afterID = page.NextKeyMarker, page.NextUploadIDMarker
 	}
 }
 

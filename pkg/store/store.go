@@ -56,8 +56,31 @@ type Store interface {
 	// completed nor given up, in any order.
 	Uploads(ctx context.Context, key string) ([]string, error)
 
+	// UploadsBelow yields those of all keys that begin with a prefix, in any
+	// order, and ends after the first error.
+	UploadsBelow(ctx context.Context, prefix string) iter.Seq2[Begun, error]
+
 	// Close lets go of idle connections.
 	Close() error
+}
+
+// Begun is an upload in parts that was begun; ResumeMultipart takes both.
+type Begun struct{ Key, ID string }
+
+// uploadsOf picks the ids of a key among the uploads of all keys that begin with
+// it, sorted by key.
+func uploadsOf(key string, below iter.Seq2[Begun, error]) ([]string, error) {
+	var ids []string
+	for b, err := range below {
+		if err != nil {
+			return nil, err
+		}
+		if b.Key != key {
+			break
+		}
+		ids = append(ids, b.ID)
+	}
+	return ids, nil
 }
 
 // Multipart is an upload in parts. ErrNoUpload is in the chain of the errors of

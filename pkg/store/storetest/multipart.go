@@ -1,10 +1,13 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/openeas/eascmd/pkg/store"
@@ -62,7 +65,7 @@ func testMultipart(t *testing.T, p *place) {
 		t.Fatal(err)
 	}
 	// A store need not repeat the checksums.
-	if diff := cmp.Diff(sent, there, cmpopts.IgnoreFields(store.Part{}, "Checksum")); diff != "" {
+	if diff := gocmp.Diff(sent, there, cmpopts.IgnoreFields(store.Part{}, "Checksum")); diff != "" {
 		t.Error(diff)
 	}
 	p.wantObject(t, "x", []byte("before"))
@@ -172,5 +175,51 @@ func testMultipartGone(t *testing.T, p *place) {
 		if o.Key != p.key(t, "y") {
 			t.Errorf("%s is listed", o.Key)
 		}
+	}
+}
+
+// Uploads that were begun are found by what their keys begin with.
+func testMultipartBelow(t *testing.T, p *place) {
+	below := func(name string) []store.Begun {
+		t.Helper()
+		var found []store.Begun
+		for b, err := range p.UploadsBelow(t.Context(), p.key(t, name)+"/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, b)
+		}
+		slices.SortFunc(found, func(a, b store.Begun) int { return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.ID, b.ID)) })
+		return found
+	}
+	if found := below("a"); len(found) > 0 {
+		t.Errorf("of none there are %v", found)
+	}
+	var want []store.Begun
+	for _, name := range []string{"a/x", "a/x", "a/y/z z", "ab", "b/x"} {
+		m := p.create(t, name)
+		putPart(t, m, 1, Noise(1, p.partSize))
+		if strings.HasPrefix(name, "a/") {
+			want = append(want, store.Begun{Key: p.key(t, name), ID: m.ID()})
+		}
+	}
+	done := p.create(t, "a/done")
+	if _, err := done.Complete(t.Context(), []store.Part{putPart(t, done, 1, Noise(1, 5))}); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(want, func(a, b store.Begun) int { return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.ID, b.ID)) })
+	if diff := gocmp.Diff(want, below("a")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for _, b := range below("a") {
+		if err := p.ResumeMultipart(b.Key, b.ID).Abort(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if found := below("a"); len(found) > 0 {
+		t.Errorf("given up, and still there: %v", found)
+	}
+	if found := below("b"); len(found) != 1 {
+		t.Errorf("what others have begun: %v", found)
 	}
 }

@@ -58,6 +58,7 @@ func Run(t *testing.T, s Suite) {
 		{"MultipartParts", testMultipartParts},
 		{"MultipartWrong", testMultipartWrong},
 		{"MultipartGone", testMultipartGone},
+		{"MultipartBelow", testMultipartBelow},
 		{"Upload", testUpload},
 		{"UploadSame", testUploadSame},
 		{"UploadResumed", testUploadResumed},
