@@ -75,7 +75,7 @@ func ossEndpoint(bucket string, opts Options) (endpoint, region string, err erro
 	if opts.OSSEndpoint == "" {
 		if opts.Region == "" {
 			return "", "", fault.New(fault.Description, "the region of the bucket %s is not known", bucket).
-				WithHint("give the region, or the endpoint: `eascmd config set oss_endpoint oss-REGION.aliyuncs.com`")
+				WithHint("%s", hintRegion(OSS))
 		}
 		inner := ""
 		if opts.Inner {

@@ -81,6 +81,14 @@ const (
 	hintLater = "try again later"
 )
 
+// hintRegion says how to set where the buckets of a kind of store are.
+func hintRegion(store string) string {
+	if store == S3 {
+		return "give its region, `eascmd config set s3_region REGION`, or its endpoint, `eascmd config set s3_endpoint HOST`"
+	}
+	return "give its region, `eascmd config set region REGION`, or its endpoint, `eascmd config set oss_endpoint oss-REGION.aliyuncs.com`"
+}
+
 // class tells what a refusal means. Codes are those of OSS and S3, which share
 // most of them.
 func (r *Refusal) class() refusalClass {
@@ -94,7 +102,7 @@ func (r *Refusal) class() refusalClass {
 	case "PreconditionFailed":
 		return refusalClass{cause: ErrChanged}
 	case "NoSuchBucket":
-		return refusalClass{cause: errCaller, why: "there is no such bucket", hint: "check the bucket's name and the region; a bucket is found at the endpoint of its own region only"}
+		return refusalClass{cause: errCaller, why: "there is no such bucket", hint: "check the bucket's name; a bucket is found at the endpoint of its own region only: " + hintRegion(r.Store)}
 	case "InvalidBucketName":
 		return refusalClass{cause: errCaller, why: "the bucket's name is wrong"}
 	case "InvalidAccessKeyId", "InvalidAccessKeyID":
@@ -108,7 +116,7 @@ func (r *Refusal) class() refusalClass {
 	case "RequestTimeTooSkewed", "RequestExpired":
 		return refusalClass{cause: errCaller, why: "this machine's clock is wrong", hint: hintClock}
 	case "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-		return refusalClass{cause: errCaller, why: "the bucket is in another region", hint: "give the endpoint or the region of the bucket"}
+		return refusalClass{cause: errCaller, why: "the bucket is in another region", hint: hintRegion(r.Store)}
 	case "UserDisable", "AccountProblem":
 		return refusalClass{cause: errCaller}
 	case "BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidDigest", "IncompleteBody":
@@ -119,7 +127,7 @@ func (r *Refusal) class() refusalClass {
 		return refusalClass{retry: true, hint: hintLater}
 	case "AccessDenied":
 		if strings.Contains(r.Message, "endpoint") { // OSS, of a bucket elsewhere
-			return refusalClass{cause: errCaller, why: "the bucket is in another region", hint: "give the endpoint or the region of the bucket"}
+			return refusalClass{cause: errCaller, why: "the bucket is in another region", hint: hintRegion(r.Store)}
 		}
 	}
 	switch s := r.Status; {
