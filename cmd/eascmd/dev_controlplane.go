@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -141,11 +142,12 @@ func (o *controlPlaneOptions) run(ctx context.Context, a *app) error {
 	forget := func() {}
 	switch {
 	case o.profile != "":
+		tidy := !a.hasBlankConfig()
 		if err := config.Save(a.configFile, o.profile, config.Change{Remove: true, Set: result.settings(key)}); err != nil {
 			return err
 		}
 		forget = sync.OnceFunc(func() {
-			if err := config.Save(a.configFile, o.profile, config.Change{Remove: true}); err != nil {
+			if err := config.Save(a.configFile, o.profile, config.Change{Remove: true, Tidy: tidy}); err != nil {
 				a.term.Warn("the profile could not be removed: %v", err)
 			}
 		})
@@ -224,6 +226,17 @@ func (o *controlPlaneOptions) checkProfile(a *app) error {
 		}
 	}
 	return nil
+}
+
+// hasBlankConfig reports whether there is a configuration file without anything in
+// it: it is not ours to remove.
+func (a *app) hasBlankConfig() bool {
+	path, err := a.configPath()
+	if err != nil {
+		return false
+	}
+	text, err := os.ReadFile(path)
+	return err == nil && len(bytes.TrimSpace(text)) == 0
 }
 
 // objectsAddress is where uploads go.

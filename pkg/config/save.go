@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,9 @@ type Change struct {
 
 	// Remove takes the whole profile away before anything is set.
 	Remove bool
+
+	// Tidy removes the file where nothing is left in it, unless the path is a link.
+	Tidy bool
 }
 
 // Save changes a profile in the file at path, which is made if it does not
@@ -67,6 +71,12 @@ func Save(path, profile string, change Change) error {
 		if value, ok := change.Set[key]; ok {
 			f.set(profile, key, value)
 		}
+	}
+	if change.Tidy && target == path && len(bytes.TrimSpace(f.bytes())) == 0 {
+		if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fault.New(fault.Failed, "configuration file: %w", err)
+		}
+		return nil
 	}
 	directory := filepath.Dir(target)
 	if err := os.MkdirAll(directory, 0o700); err != nil {

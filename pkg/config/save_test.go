@@ -211,3 +211,26 @@ func TestSaveRemovesAProfile(t *testing.T) {
 		t.Errorf("after making and removing a profile, %v: %q, want %q", err, after, before)
 	}
 }
+
+func TestSaveTidies(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	local := Change{Set: map[string]string{Region: "cn-shanghai"}}
+	for _, tt := range []struct {
+		others string // what is in the file besides
+		left   bool
+	}{{"", false}, {"# mine\n", true}, {"[profile other]\nregion = cn-beijing\n", true}} {
+		if err := os.WriteFile(path, []byte(tt.others), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := Save(path, "local", local); err != nil {
+			t.Fatal(err)
+		}
+		if err := Save(path, "local", Change{Remove: true, Tidy: true}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if (err == nil) != tt.left || string(text) != tt.others {
+			t.Errorf("%q: left %q, %v", tt.others, text, err)
+		}
+	}
+}
