@@ -13,7 +13,7 @@ import (
 )
 
 // checkpointVersion changes with the meaning of what a checkpoint has.
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 // maxCheckpoint bounds the file of a checkpoint, in bytes: 10,000 parts need a
 // tenth of it.
@@ -27,11 +27,10 @@ type checkpoint struct {
 	Address  string `json:"address"`
 	Endpoint string `json:"endpoint"`
 	Upload   string `json:"upload"` // the store's id; empty until the store has told it
-	Size     int64  `json:"size"`   // of the file
 	SHA256   string `json:"sha256"` // of the file
-	PartSize int64  `json:"partSize"`
-	Parts    []Part `json:"parts"` // confirmed, by number
-	Sum      string `json:"sum"`   // SHA-256 of all this with an empty sum
+	layout
+	Parts []Part `json:"parts"` // confirmed, by number
+	Sum   string `json:"sum"`   // SHA-256 of all this with an empty sum
 }
 
 func (c checkpoint) sum() string {
@@ -59,25 +58,20 @@ func parseCheckpoint(data []byte) (*checkpoint, error) {
 
 // check looks for what cannot be.
 func (c *checkpoint) check() error {
-	if c.Upload == "" && len(c.Parts) > 0 || c.Size <= 0 || c.PartSize <= 0 || !isSum(c.SHA256) {
+	if c.Upload == "" && len(c.Parts) > 0 || !c.possible() || !isSum(c.SHA256) {
 		return errors.New("it is not complete")
 	}
 	last := 0
 	for _, p := range c.Parts {
-		if p.Number <= last || p.Number > c.count() || p.Size != c.sizeOf(p.Number) {
+		if p.Number <= last || p.Number > c.count() {
+			return fmt.Errorf("part %d does not fit", p.Number)
+		}
+		if _, size := c.section(p.Number); p.Size != size {
 			return fmt.Errorf("part %d does not fit", p.Number)
 		}
 		last = p.Number
 	}
 	return nil
-}
-
-// count returns how many parts there are.
-func (c *checkpoint) count() int { return int((c.Size-1)/c.PartSize) + 1 }
-
-// sizeOf returns the size of a part.
-func (c *checkpoint) sizeOf(number int) int64 {
-	return min(c.PartSize, c.Size-int64(number-1)*c.PartSize)
 }
 
 // journal is a checkpoint and the file that it is kept in.

@@ -17,7 +17,7 @@ import (
 func someCheckpoint() checkpoint {
 	return checkpoint{
 		Version: checkpointVersion, Address: "oss://bucket/x", Endpoint: "https://oss-cn-shanghai.aliyuncs.com", Upload: "0004B9894A22E5B1888A1E29F8236E2D",
-		Size: 250, SHA256: strings.Repeat("0a", 32), PartSize: 100,
+		SHA256: strings.Repeat("0a", 32), layout: layout{Size: 250, PartSize: 100, EndSize: 100},
 		Parts: []Part{{1, 100, `"A1"`, ""}, {3, 50, `"A3"`, "c2Vj"}},
 	}
 }
@@ -38,7 +38,7 @@ func TestParseCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Sum = want.sum()
-	if diff := cmp.Diff(&want, got); diff != "" {
+	if diff := cmp.Diff(&want, got, cmp.AllowUnexported(checkpoint{})); diff != "" {
 		t.Error(diff)
 	}
 	// What cannot be is not believed, although its sum is right.
@@ -53,7 +53,10 @@ func TestParseCheckpoint(t *testing.T) {
 		"part 0":              func(c *checkpoint) { c.Parts[0].Number = 0 },
 		"a part twice":        func(c *checkpoint) { c.Parts[1] = c.Parts[0] },
 		"a part that is long": func(c *checkpoint) { c.Parts[1].Size = 100 },
-		"another part size":   func(c *checkpoint) { c.PartSize = 99 },
+		"another part size":   func(c *checkpoint) { c.PartSize, c.EndSize = 99, 99 },
+		"a larger end":        func(c *checkpoint) { c.EndSize = 101 },
+		"no end":              func(c *checkpoint) { c.EndSize = 0 },
+		"another end":         func(c *checkpoint) { c.EndSize = 99 },
 	} {
 		c := someCheckpoint()
 		change(&c)
@@ -67,7 +70,7 @@ func TestParseCheckpoint(t *testing.T) {
 		damaged := append([]byte(nil), data...)
 		damaged[i] ^= 0x01
 		if c, err := parseCheckpoint(damaged); err == nil {
-			if diff := cmp.Diff(&want, c); diff != "" {
+			if diff := cmp.Diff(&want, c, cmp.AllowUnexported(checkpoint{})); diff != "" {
 				t.Errorf("byte %d of %d is damaged, and it is believed: %s", i, len(data), diff)
 			}
 		}
@@ -125,7 +128,7 @@ func TestJournal(t *testing.T) {
 // A checkpoint that is believed fits together: its parts are parts of the file.
 func FuzzCheckpoint(f *testing.F) {
 	f.Add(encoded(f, someCheckpoint()), true)
-	f.Add([]byte(`{"version":1,"upload":"u","size":9223372036854775807,"partSize":1,"parts":[{"number":1,"size":1}]}`), true)
+	f.Add([]byte(`{"version":1,"upload":"u","size":9223372036854775807,"partSize":1,"endSize":1,"parts":[{"number":1,"size":1}]}`), true)
 	f.Add([]byte(`{"version":1}`), false)
 	f.Add([]byte(`[]`), false)
 	f.Fuzz(func(t *testing.T, data []byte, sign bool) {
@@ -152,7 +155,7 @@ func FuzzCheckpoint(f *testing.F) {
 		if sum > c.Size || c.Upload == "" {
 			t.Fatalf("%d bytes of %d: %+v", sum, c.Size, c)
 		}
-		if again, err := parseCheckpoint(encoded(t, *c)); err != nil || cmp.Diff(c, again) != "" {
+		if again, err := parseCheckpoint(encoded(t, *c)); err != nil || cmp.Diff(c, again, cmp.AllowUnexported(checkpoint{})) != "" {
 			t.Fatalf("%+v is read again as %+v, %v", c, again, err)
 		}
 	})

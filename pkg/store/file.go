@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -439,8 +440,11 @@ func fileError(err error) error {
 		return fileRefusal("NoSuchKey")
 	}
 	f := fault.New(fault.Missing, "%w", err)
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		return f.WithHint("the directory has to be readable, and to upload writable, for this user")
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return f.WithHint("make room on the disk of the directory that is written to")
 	}
 	return f
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // inParts sends the file in parts, and goes on with what was begun earlier.
-func (u *upload) inParts(ctx context.Context, partSize int64) (*Uploaded, error) {
+func (u *upload) inParts(ctx context.Context, parts layout) (*Uploaded, error) {
 	for n := 0; ; n++ {
-		done, err := u.attemptParts(ctx, partSize)
+		done, err := u.attemptParts(ctx, parts)
 		switch {
 		case err == nil:
 			return done, nil
@@ -41,8 +41,8 @@ func (u *upload) inParts(ctx context.Context, partSize int64) (*Uploaded, error)
 }
 
 // attemptParts sends the parts that are not there and makes the object of all.
-func (u *upload) attemptParts(ctx context.Context, partSize int64) (*Uploaded, error) {
-	multipart, journal, err := u.begin(ctx, partSize)
+func (u *upload) attemptParts(ctx context.Context, parts layout) (*Uploaded, error) {
+	multipart, journal, err := u.begin(ctx, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,8 @@ func (u *upload) sendPart(ctx context.Context, multipart Multipart, j *journal, 
 		return err
 	}
 	var sent Part
-	size := j.state.sizeOf(number)
-	err := u.send(ctx, number, u.file, int64(number-1)*j.state.PartSize, size, func(ctx context.Context, body *Body) (err error) {
+	offset, size := j.state.section(number)
+	err := u.send(ctx, number, u.file, offset, size, func(ctx context.Context, body *Body) (err error) {
 		sent, err = multipart.PutPart(ctx, number, body)
 		return err
 	})
@@ -123,13 +123,13 @@ func (u *upload) sendPart(ctx context.Context, multipart Multipart, j *journal, 
 
 // begin returns the upload that an earlier run has begun, if there is no doubt
 // about it, and else a new one.
-func (u *upload) begin(ctx context.Context, partSize int64) (Multipart, *journal, error) {
-	if m, j, err := u.resume(ctx, partSize); m != nil || err != nil {
+func (u *upload) begin(ctx context.Context, parts layout) (Multipart, *journal, error) {
+	if m, j, err := u.resume(ctx, parts); m != nil || err != nil {
 		return m, j, err
 	}
 	j := &journal{path: u.checkpointFile(), state: checkpoint{
 		Version: checkpointVersion, Address: u.opts.To.String(), Endpoint: u.store.Endpoint(),
-		Size: u.content.size, SHA256: u.content.sums.SHA256, PartSize: partSize, Parts: []Part{},
+		SHA256: u.content.sums.SHA256, layout: parts, Parts: []Part{},
 	}}
 	// Noted before as well: should this end before the store's answer is noted,
 	// the next run knows that there may be an upload whose id nobody knows.
@@ -188,7 +188,7 @@ func (u *upload) sweep(ctx context.Context, kept string) {
 
 // resume returns the upload of the checkpoint with those of its parts that the
 // store has, or nil if there is none or any doubt.
-func (u *upload) resume(ctx context.Context, partSize int64) (Multipart, *journal, error) {
+func (u *upload) resume(ctx context.Context, parts layout) (Multipart, *journal, error) {
 	c, err := readCheckpoint(u.checkpointFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -198,7 +198,7 @@ func (u *upload) resume(ctx context.Context, partSize int64) (Multipart, *journa
 		return nil, nil, nil
 	}
 	if err == nil {
-		err = u.fits(c, partSize)
+		err = u.fits(c, parts)
 	}
 	if err != nil {
 		u.warn("what was sent of %s earlier is not gone on with: %v", u.opts.File, err)
@@ -243,13 +243,13 @@ func (u *upload) resume(ctx context.Context, partSize int64) (Multipart, *journa
 }
 
 // fits says why a checkpoint is not that of this upload.
-func (u *upload) fits(c *checkpoint, partSize int64) error {
+func (u *upload) fits(c *checkpoint, parts layout) error {
 	switch {
 	case c.Address != u.opts.To.String() || c.Endpoint != u.store.Endpoint():
 		return errors.New("it went elsewhere")
 	case c.Size != u.content.size || c.SHA256 != u.content.sums.SHA256:
 		return errors.New("the file has changed")
-	case c.PartSize != partSize:
+	case c.layout != parts:
 		return errors.New("its parts have another size")
 	}
 	return nil

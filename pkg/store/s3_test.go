@@ -184,11 +184,11 @@ func TestS3OldStore(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	done, err := store.Upload(t.Context(), store.UploadOptions{File: file, To: address(t, "s3://"+server.Bucket+"/x"), Store: s, CacheDir: t.TempDir()})
+	done, err := store.Upload(t.Context(), store.UploadOptions{File: file, To: address(t, "s3://"+server.Bucket+"/x"), Store: s, CacheDir: t.TempDir(), PartSize: 5 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if done.Confirmed != "" || done.Retries != 0 || refused.Load() != 1 || verified.Load() != int64(done.Parts) {
+	if done.Confirmed != "" || done.Parts != 3 || done.Retries != 0 || refused.Load() != 1 || verified.Load() != int64(done.Parts) {
 		t.Errorf("%+v; %d refused, %d verified", done, refused.Load(), verified.Load())
 	}
 	r, _, err := s.Open(t.Context(), "x", "", 0)

@@ -112,32 +112,29 @@ type content struct {
 
 // readContent reads a file for its checksums. done is called with how much has
 // been read.
-func readContent(ctx context.Context, file io.ReaderAt, size, partSize int64, with Algorithm, done func(int64)) (*content, error) {
-	c := &content{size: size}
+func readContent(ctx context.Context, file io.ReaderAt, parts layout, with Algorithm, done func(int64)) (*content, error) {
+	c := &content{size: parts.Size, crcs: make([]uint32, parts.count())}
 	h := newHashes(with)
-	section := io.NewSectionReader(file, 0, size)
 	buf := make([]byte, 1<<20)
-	var at int64
-	for at < size {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	for i := range c.crcs {
+		at, left := parts.section(i + 1)
+		for left > 0 {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			piece := buf[:min(int64(len(buf)), left)]
+			if n, err := file.ReadAt(piece, at); n < len(piece) {
+				if err == io.EOF {
+					return nil, fmt.Errorf("%w: it is shorter than it was", errFileChanged)
+				}
+				return nil, err
+			}
+			c.crcs[i] = crc32.Update(c.crcs[i], castagnoli, piece)
+			h.Write(piece)
+			at += int64(len(piece))
+			left -= int64(len(piece))
+			done(at)
 		}
-		inPart := at % partSize
-		n, err := io.ReadFull(section, buf[:min(int64(len(buf)), partSize-inPart, size-at)])
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, fmt.Errorf("%w: it is shorter than it was", errFileChanged)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if inPart == 0 {
-			c.crcs = append(c.crcs, 0)
-		}
-		last := &c.crcs[len(c.crcs)-1]
-		*last = crc32.Update(*last, castagnoli, buf[:n])
-		h.Write(buf[:n])
-		at += int64(n)
-		done(at)
 	}
 	c.sums = h.sums()
 	return c, nil

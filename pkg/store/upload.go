@@ -40,8 +40,8 @@ type Phase string
 
 // The phases of Upload, in their order.
 const (
+	Waiting Phase = "waiting" // for another process that sends to the same address
 	Hashing Phase = "hashing" // the file is read for its checksum
-	Waiting Phase = "waiting" // for another process that sends the same file
 	Sending Phase = "sending"
 )
 

@@ -24,57 +24,92 @@ import (
 )
 
 func TestReadContent(t *testing.T) {
-	const partSize = 1<<20 + 7
-	for _, size := range []int{0, 1, partSize - 1, partSize, partSize + 1, 3*partSize + 5} {
+	const part, end = 2<<20 + 7, 1<<20 + 3
+	for _, size := range []int{0, 1, end - 1, end, end + 1, part, 3*part + 5, 7 * part} {
 		data := noise(size)
+		parts := layout{int64(size), part, end}
 		var last int64
-		c, err := readContent(t.Context(), bytes.NewReader(data), int64(size), partSize, CRC64, func(n int64) { last = n })
+		c, err := readContent(t.Context(), bytes.NewReader(data), parts, CRC64, func(n int64) { last = n })
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := strconv.FormatUint(crc64.Checksum(data, crc64.MakeTable(crc64.ECMA)), 10)
-		if c.sums.CRC64 != want || last != int64(size) || len(c.crcs) != (size+partSize-1)/partSize {
+		if c.sums.CRC64 != want || last != int64(size) || len(c.crcs) != parts.count() {
 			t.Errorf("of %d bytes: %+v, read %d", size, c, last)
 		}
 		for i, crc := range c.crcs {
-			part := data[i*partSize : min((i+1)*partSize, size)]
-			if crc != crc32.Checksum(part, castagnoli) {
+			at, n := parts.section(i + 1)
+			if crc != crc32.Checksum(data[at:at+n], castagnoli) {
 				t.Errorf("of %d bytes: part %d has another checksum", size, i+1)
 			}
 		}
 	}
-	if _, err := readContent(t.Context(), bytes.NewReader(noise(10)), 11, partSize, CRC32C, func(int64) {}); !errors.Is(err, errFileChanged) {
+	if _, err := readContent(t.Context(), bytes.NewReader(noise(10)), layout{11, part, end}, CRC32C, func(int64) {}); !errors.Is(err, errFileChanged) {
 		t.Errorf("shorter than it was: %v", err)
 	}
 }
 
-func TestPartSize(t *testing.T) {
-	s3 := Traits{MinPart: 5 << 20, MaxPart: 5 << 30, MaxParts: 10_000}
-	for _, tt := range []struct {
-		size, asked, want int64
-	}{
-		{0, 0, 5 << 20},
-		{1 << 30, 0, 5 << 20},
-		{9 << 30, 0, 16 << 20},
-		{1 << 40, 0, 2 << 30},
-		{1 << 30, 1, 5 << 20},
-		{1 << 40, 5 << 20, 1<<40/10_000 + 1},
-		{1 << 30, 6<<30 + 1, 5 << 30},
-		{1 << 46, 0, -1},
+// The parts are the file, one after the other, and get smaller only at its end.
+func TestLayout(t *testing.T) {
+	for _, l := range []layout{
+		{1, 1, 1}, {1, 8, 2}, {7, 8, 8}, {8, 8, 2}, {9, 8, 8}, {31, 8, 2}, {32, 8, 2}, {33, 8, 2}, {40, 8, 2}, {41, 8, 2},
+		{47, 8, 3}, {48, 8, 5}, {400, 8, 8}, {401, 8, 1}, {1 << 20, 1000, 7}, {999_999, 1000, 125},
 	} {
-		u := &upload{store: &traitsOnly{traits: s3}, info: sized{size: tt.size}, opts: UploadOptions{PartSize: tt.asked}}
-		got, err := u.partSize()
+		var at, before int64 = 0, l.PartSize
+		for number := 1; number <= l.count(); number++ {
+			offset, size := l.section(number)
+			if offset != at || size <= 0 || size > before || number < l.count() && size != l.PartSize && size != l.EndSize {
+				t.Fatalf("%+v: part %d is %d bytes at %d", l, number, size, offset)
+			}
+			at, before = at+size, size
+		}
+		if at != l.Size {
+			t.Errorf("%+v: its parts are %d bytes", l, at)
+		}
+		if most := int(l.Size/l.PartSize) + 1 + (endParts+1)*int(l.PartSize/l.EndSize+1); l.count() > most {
+			t.Errorf("%+v: %d parts", l, l.count())
+		}
+	}
+}
+
+func TestParts(t *testing.T) {
+	const mib = 1 << 20
+	s3 := Traits{MinPart: 5 * mib, MaxPart: 5 << 30, MaxParts: 10_000}
+	oss := Traits{MinPart: 100 << 10, MaxPart: 5 << 30, MaxParts: 10_000}
+	for _, tt := range []struct {
+		traits                 Traits
+		size, asked, want, end int64
+	}{
+		{s3, 0, 0, smallFile, smallFile},
+		{s3, smallFile, 0, smallFile, smallFile},
+		{s3, smallFile, smallFile, smallFile, smallFile},
+		{s3, smallFile, mib, 5 * mib, 5 * mib},
+		{s3, smallFile + 1, 0, 5 * mib, 5 * mib},
+		{oss, smallFile + 1, 0, 2 * mib, mib / 2},
+		{s3, 1 << 30, 0, 5 * mib, 5 * mib},
+		{s3, 9 << 30, 0, 16 * mib, 5 * mib},
+		{oss, 9 << 30, 0, 16 * mib, 4 * mib},
+		{s3, 1 << 40, 0, 2 << 30, 512 * mib},
+		{s3, 1 << 30, 1, 5 * mib, 5 * mib},
+		{oss, 1 << 30, mib, mib, mib},
+		{s3, 1 << 40, 5 * mib, 1<<40/10_000 + 1, 1<<40/10_000 + 1},
+		{s3, 1 << 30, 6<<30 + 1, 5 << 30, 5 << 30},
+		{Traits{MinPart: 1, MaxPart: 5 << 30, MaxParts: 520}, 1 << 30, 0, 2 * mib, 2 * mib}, // no room for more
+		{s3, 1 << 46, 0, -1, 0},
+	} {
+		u := &upload{store: &traitsOnly{traits: tt.traits}, info: sized{size: tt.size}, opts: UploadOptions{PartSize: tt.asked}}
+		got, err := u.parts()
 		if tt.want < 0 {
 			if err == nil {
-				t.Errorf("%d bytes are sent in parts of %d", tt.size, got)
+				t.Errorf("%d bytes are sent in parts of %d", tt.size, got.PartSize)
 			}
 			continue
 		}
-		if err != nil || got != tt.want {
-			t.Errorf("%d bytes, asked for parts of %d: %d, %v", tt.size, tt.asked, got, err)
+		if want := (layout{tt.size, tt.want, tt.end}); err != nil || got != want {
+			t.Errorf("%d bytes, asked for parts of %d: %+v, %v, want %+v", tt.size, tt.asked, got, err, want)
 		}
-		if count := (tt.size-1)/got + 1; count > int64(s3.MaxParts) {
-			t.Errorf("%d bytes are %d parts", tt.size, count)
+		if got.count() > tt.traits.MaxParts {
+			t.Errorf("%d bytes are %d parts", tt.size, got.count())
 		}
 	}
 }

@@ -11,16 +11,19 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/openeas/eascmd/internal/fault"
 )
 
 // What suits most lines and files.
 const (
-	smallFile      = 8 << 20 // no parts up to here: one request, from memory
-	usualPart      = 2 << 20 // small: at the end, those that are left have the line to themselves but do not fill it
-	fewParts       = 1000    // parts grow where there would be more of the usual size
-	usualParallel  = 8       // a connection sends nothing while it waits for the answer to its part
-	restarts       = 2       // of an upload whose parts the store has lost
+	smallFile      = 32 << 20 // no parts up to here: one request, from memory, is through before several connections have found their pace
+	usualPart      = 2 << 20
+	endShare       = 8    // parts at the end are smaller by this
+	fewParts       = 1000 // parts grow where there would be more of the usual size
+	usualParallel  = 8    // a connection sends nothing while it waits for the answer to its part
+	restarts       = 2    // of an upload whose parts the store has lost
 	leastPiece     = 1 << 10
 	defaultStalled = time.Minute
 )
@@ -28,7 +31,7 @@ const (
 // Upload makes an object of a file and returns it. An object that is there under
 // the name with the same size and checksum is not sent again.
 //
-// A file of more than 8 MiB goes in parts, several at a time. What fails for
+// A file of more than 32 MiB goes in parts, several at a time. What fails for
 // reasons that pass is repeated, part by part. When the upload ends before its
 // time, by an error, by ctx or by the end of the process or the machine, another
 // call with the same CacheDir, file and address goes on with it: it asks the
@@ -145,16 +148,10 @@ func (u *upload) run(ctx context.Context) (*Uploaded, error) {
 	u.meter = newMeter(u.opts, u.info.Size())
 	u.retry = newRetrier(u.opts.Attempts, u.opts.RetryDelay, u.repeated)
 
-	partSize, err := u.partSize()
+	parts, err := u.parts()
 	if err != nil {
 		return nil, err
 	}
-	u.meter.phase(Hashing)
-	u.content, err = readContent(ctx, u.file, u.info.Size(), partSize, u.store.Traits().Checksum, u.meter.read)
-	if err != nil {
-		return nil, err
-	}
-
 	unlock, _, err := u.cache.lock(ctx, u.key, func() {
 		u.meter.phase(Waiting)
 		u.warn("another eascmd is uploading to %s; waiting for it", u.opts.To)
@@ -163,14 +160,34 @@ func (u *upload) run(ctx context.Context) (*Uploaded, error) {
 		return nil, err
 	}
 	defer unlock()
-	if done, err := u.there(ctx); done != nil || err != nil {
-		return done, err
+	there, err := u.prepare(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	if done := u.skip(ctx, there); done != nil {
+		return done, nil
 	}
 	u.meter.phase(Sending)
-	if u.content.size <= smallFile && (u.opts.PartSize <= 0 || u.content.size <= partSize) {
+	if u.content.size <= smallFile && parts.count() == 1 {
 		return u.whole(ctx)
 	}
-	return u.inParts(ctx, partSize)
+	return u.inParts(ctx, parts)
+}
+
+// prepare reads the file for its checksums and asks the store for the object, at
+// the same time: either takes a while, and what the store refuses need not wait.
+func (u *upload) prepare(ctx context.Context, parts layout) (there *Object, err error) {
+	u.meter.phase(Hashing)
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		there, err = u.stat(ctx)
+		return err
+	})
+	both.Go(func() (err error) {
+		u.content, err = readContent(ctx, u.file, parts, u.store.Traits().Checksum, u.meter.read)
+		return err
+	})
+	return there, both.Wait()
 }
 
 func (u *upload) openFile() error {
@@ -207,10 +224,13 @@ func (u *upload) unchanged() error {
 	return nil
 }
 
-// partSize returns the size of the parts, which depends on nothing but the file's
-// size and the options, so that an interrupted upload can be gone on with.
-func (u *upload) partSize() (int64, error) {
+// parts cuts the file, which depends on nothing but its size and the options, so
+// that an interrupted upload can be gone on with.
+func (u *upload) parts() (layout, error) {
 	t, size := u.store.Traits(), u.info.Size()
+	if size <= smallFile && (u.opts.PartSize <= 0 || size <= u.opts.PartSize) {
+		return layout{size, smallFile, smallFile}, nil
+	}
 	part := u.opts.PartSize
 	if part <= 0 {
 		part = usualPart
@@ -219,10 +239,17 @@ func (u *upload) partSize() (int64, error) {
 		}
 	}
 	part = min(max(part, t.MinPart, size/int64(t.MaxParts)+1), t.MaxPart)
-	if (size-1)/part+1 > int64(t.MaxParts) {
-		return 0, fault.New(fault.Failed, "it is larger than the store allows: %d parts of %d bytes", t.MaxParts, t.MaxPart)
+	parts := layout{size, part, part}
+	if parts.count() > t.MaxParts {
+		return parts, fault.New(fault.Failed, "it is larger than the store allows: %d parts of %d bytes", t.MaxParts, t.MaxPart)
 	}
-	return part, nil
+	if u.opts.PartSize <= 0 {
+		tapered := layout{size, part, min(part, max(part/endShare, t.MinPart))}
+		if tapered.count() <= t.MaxParts {
+			return tapered, nil
+		}
+	}
+	return parts, nil
 }
 
 func (u *upload) parallel() int {
@@ -232,21 +259,29 @@ func (u *upload) parallel() int {
 	return usualParallel
 }
 
-// there returns the object, if it is there already. What was begun for it is
-// given up then.
+// there returns the object, if it is there already.
 func (u *upload) there(ctx context.Context) (*Uploaded, error) {
 	o, err := u.stat(ctx)
-	if o == nil || err != nil {
+	if err != nil {
 		return nil, err
+	}
+	return u.skip(ctx, o), nil
+}
+
+// skip returns the object that the store has, if it is the file. What was begun
+// for it is given up then. o is nil where it has none.
+func (u *upload) skip(ctx context.Context, o *Object) *Uploaded {
+	if o == nil {
+		return nil
 	}
 	verdict, by := u.content.sums.holds(u.content.size, o)
 	if verdict != same {
-		return nil, nil
+		return nil
 	}
 	u.forget(ctx)
 	done := u.uploaded(o, by)
 	done.Skipped = true
-	return done, nil
+	return done
 }
 
 // stat returns the object, or nil if there is none or one may not ask.

@@ -150,7 +150,7 @@ func testUploadDoubt(t *testing.T, p *place) {
 		"garbage":   rewrite(func(b []byte) []byte { return Noise(5, 1000) }),
 		"empty":     rewrite(func(b []byte) []byte { return nil }),
 		"another version": rewrite(func(b []byte) []byte {
-			return bytes.Replace(b, []byte(`"version": 1`), []byte(`"version": 2`), 1)
+			return bytes.Replace(b, []byte(`"version": 2`), []byte(`"version": 1`), 1)
 		}),
 		"tampered with": rewrite(func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`"number": 2`), []byte(`"number": 3`), 1)
