@@ -80,7 +80,7 @@ func (p *part) checkFile(ctx context.Context, sum string) error {
 // where it runs.
 func (p *part) alone(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return diskError(err)
+		return diskError(p.place.dir, err)
 	}
 	name := filepath.Join(dir, filepath.Base(p.path))
 	err := os.Symlink(p.path, name)
@@ -88,7 +88,7 @@ func (p *part) alone(dir string) error {
 		err = os.Link(p.path, name) // Windows has links for those who may
 	}
 	if err != nil {
-		return diskError(err)
+		return diskError(p.place.dir, err)
 	}
 	return nil
 }

@@ -88,7 +88,10 @@ func (p *part) packPython(ctx context.Context, made *madePackage) error {
 		},
 		Progress: bars.update,
 	})
-	if err != nil {
+	switch {
+	case isFull(err): // there is no -o here that the hint could mean
+		return diskError(p.place.dir, err)
+	case err != nil:
 		return err
 	}
 	made.SHA256 = pkg.SHA256
@@ -145,21 +148,25 @@ func (p *part) packFiles(ctx context.Context, made *madePackage) (err error) {
 	}
 	f, err := os.CreateTemp(p.place.dir, "tmp-*")
 	if err != nil {
-		return diskError(err)
+		return diskError(p.place.dir, err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
 	update, done := p.progress("packing " + filepath.Base(p.path))
 	defer done()
 	h := sha256.New()
-	if _, err := pack.Write(ctx, io.MultiWriter(f, h), entries, pack.WriteOptions{Progress: update}); err != nil {
+	_, err = pack.Write(ctx, io.MultiWriter(f, h), entries, pack.WriteOptions{Progress: update})
+	switch {
+	case isFull(err):
+		return diskError(p.place.dir, err)
+	case err != nil:
 		return fault.New(fault.KindOf(err), "%s: %w", p.field, err)
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return diskError(err)
+		return diskError(p.place.dir, err)
 	}
 	if err := os.Rename(f.Name(), filepath.Join(p.place.dir, made.File)); err != nil {
-		return diskError(err)
+		return diskError(p.place.dir, err)
 	}
 	made.SHA256 = hex.EncodeToString(h.Sum(nil))
 	return nil

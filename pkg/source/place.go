@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -74,8 +76,7 @@ func openPlace(ctx context.Context, cacheDir, field, path string, waiting func()
 		err = os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
-		return nil, fault.New(fault.Missing, "make the cache directory: %w", err).
-			WithHint("set XDG_CACHE_HOME to a directory that you may write to")
+		return nil, diskError(cacheDir, err)
 	}
 	l := flock.New(filepath.Join(dir, "lock"))
 	got, err := l.TryLock()
@@ -130,14 +131,23 @@ func (pl *place) save() error {
 		return fault.New(fault.Failed, "write the cache: %w", err)
 	}
 	if err := maybe.WriteFile(pl.stateFile(), b.Bytes(), 0o600); err != nil {
-		return diskError(err)
+		return diskError(pl.dir, err)
 	}
 	return nil
 }
 
-func diskError(err error) error {
-	return fault.New(fault.Missing, "write the cache: %w", err).
-		WithHint("set XDG_CACHE_HOME to a directory with room that you may write to")
+// diskError is the error of writing something into the cache, at dir.
+func diskError(dir string, err error) error {
+	f := fault.New(fault.Missing, "write the cache: %w", err)
+	if isFull(err) {
+		return f.WithHint("make room on the disk of %s, or set XDG_CACHE_HOME to a directory with room", dir)
+	}
+	return f.WithHint("set XDG_CACHE_HOME to a directory that you may write to")
+}
+
+// isFull reports that there is no room on a disk.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // unsettled is how old a change of a file has to be for its times to tell that
@@ -232,13 +242,13 @@ func (pl *place) packageOf(fingerprint string) *madePackage {
 func (pl *place) keep(m *madePackage, warnings []Warning) error {
 	info, err := os.Stat(filepath.Join(pl.dir, m.File))
 	if err != nil {
-		return diskError(err)
+		return diskError(pl.dir, err)
 	}
 	m.Size, m.ModTime = info.Size(), info.ModTime()
 	pl.state.Package, pl.state.Warnings = m, warnings
 	entries, err := os.ReadDir(pl.dir)
 	if err != nil {
-		return diskError(err)
+		return diskError(pl.dir, err)
 	}
 	for _, e := range entries {
 		switch e.Name() {
@@ -256,7 +266,7 @@ func (pl *place) keep(m *madePackage, warnings []Warning) error {
 func (pl *place) temporary() (string, error) {
 	dir, err := os.MkdirTemp(pl.dir, "tmp-*")
 	if err != nil {
-		return "", diskError(err)
+		return "", diskError(pl.dir, err)
 	}
 	return dir, nil
 }
