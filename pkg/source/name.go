@@ -66,6 +66,16 @@ func isArchive(name string, f pack.Format) bool {
 	return false
 }
 
+// isNamedArchive reports whether a file of this name is taken for an archive.
+func isNamedArchive(name string) bool {
+	for _, f := range [...]pack.Format{pack.Tar, pack.TarGzip, pack.TarBzip2, pack.Zip} {
+		if isArchive(name, f) {
+			return true
+		}
+	}
+	return false
+}
+
 // stemOf makes of a name one that is the same in keys, addresses and on disks.
 func stemOf(name string) string {
 	const most = 100

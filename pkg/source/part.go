@@ -74,6 +74,27 @@ func (p *part) detect() error {
 	if _, single := pack.SingleFile(p.path); !single {
 		p.format = format
 	}
+	if format == pack.None {
+		return p.checkNamedArchive()
+	}
+	return nil
+}
+
+// checkNamedArchive looks at a file that is no archive. What EAS unpacks goes by
+// the name.
+func (p *part) checkNamedArchive() error {
+	if !isNamedArchive(filepath.Base(p.path)) {
+		return nil
+	}
+	info, err := os.Stat(p.path)
+	if err != nil {
+		return fault.New(fault.Failed, "%s: %w", p.field, err)
+	}
+	if info.Size() == 0 {
+		return fault.New(fault.Description, "%s: %s is empty, and EAS would fail to unpack it", p.field, p.path).
+			WithHint("make the archive again")
+	}
+	p.warn(p.field+": by its name "+p.path+" is an archive, by its content it is not: EAS may fail to unpack it", "make the archive again, or give the file another name")
 	return nil
 }
 

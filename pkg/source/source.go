@@ -242,6 +242,10 @@ func (p *publisher) parts() ([]*part, error) {
 		if err != nil {
 			return nil, err
 		}
+		if found.Dir && filepath.Dir(found.Path) == found.Path {
+			return nil, fault.New(fault.Description, "%s: %s is all of this machine's files", f.field, found.Path).
+				WithHint("name the directory that has what the service needs, and nothing else")
+		}
 		parts = append(parts, &part{publisher: p, field: f.field, path: found.Path, dir: found.Dir})
 	}
 	return parts, nil

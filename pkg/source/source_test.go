@@ -403,6 +403,20 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// What EAS unpacks goes by the name.
+func TestNamedArchive(t *testing.T) {
+	b := newBench(t, map[string]string{
+		"m.tar.gz": "no archive", "m.bin": "", "m.gz": "",
+	})
+	for name, want := range map[string]bool{"m.tar.gz": true, "m.bin": false, "m.gz": false} {
+		b.write("service.json", `{"name": "svc", "processor": "pmml", "model_path": "`+name+`", "metadata": {"instance": 1, "cpu": 1}}`)
+		b.publish(b.onEAS("service.json"))
+		if got := strings.Contains(strings.Join(b.warns, "\n"), "by its content it is not"); got != want {
+			t.Errorf("%s: warnings %q", name, b.warns)
+		}
+	}
+}
+
 func TestModelDirectory(t *testing.T) {
 	b := newBench(t, map[string]string{
 		"my model/part/a": "a", "my model/.git/x": "x", "my model/b.tmp": "b", "my model/.easignore": "*.tmp\n",
@@ -443,6 +457,7 @@ func TestPublishFaults(t *testing.T) {
 	data[18] = 183 // arm64
 	b.write("cpu/libx.so", string(data))
 	b.run("tar", "-czf", "new.tar.gz", "-C", "new", ".")
+	b.write("hollow.tar.gz", "")
 	b.run("gcc", "-shared", "-fPIC", "-o", "stub/libnowhere.so.3", "glibc.c", "-Wl,-soname,libnowhere.so.3")
 	b.run("gcc", "-shared", "-fPIC", "-o", "zlib/libx.so", "processor.c", "-Wl,--no-as-needed", "stub/libnowhere.so.3")
 
@@ -462,6 +477,9 @@ func TestPublishFaults(t *testing.T) {
 		{"entry of a file", description("build/libx.so", "liby.so", ""), fault.Description, "the processor holds no file liby.so", ""},
 		{"nothing there", description("nowhere", "libx.so", ""), fault.Description, "processor_path: there is no", ""},
 		{"empty model", description("build", "libx.so", `, "model_path": "empty"`), fault.Description, "holds nothing to pack", ""},
+		{"empty archive as a model", description("build", "libx.so", `, "model_path": "hollow.tar.gz"`), fault.Description, "hollow.tar.gz is empty, and EAS would fail to unpack it", ""},
+		{"empty archive as a processor", description("hollow.tar.gz", "libx.so", ""), fault.Description, "processor_path: ", ""},
+		{"everything", description("build", "libx.so", `, "model_path": "/"`), fault.Description, "model_path: / is all of this machine's files", ""},
 		{"no requests", description("build", "libx.so", `, "warm_up_data_path": "empty"`), fault.Description, "holds no files", ""},
 		{"s3", description("build", "libx.so", `, "model_path": "s3://bucket/m"`), fault.Description, "not a place that the platform can read", "EAS itself cannot read s3://"},
 		{"instances", `{"name": "svc", "processor": "pmml", "model_path": "weights.bin", "metadata": {"cpu": 1}}`, fault.Description, "metadata.instance", ""},
