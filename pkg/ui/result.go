@@ -138,12 +138,19 @@ func encodeYAML(w io.Writer, value any) error {
 	if err != nil {
 		return err
 	}
-	e := yaml.NewEncoder(w)
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if err := e.Encode(node); err != nil {
 		return err
 	}
-	return e.Close()
+	if err := e.Close(); err != nil {
+		return err
+	}
+	// Texts with such characters are in double quotes, where YAML has the same
+	// escapes as JSON.
+	_, err = io.WriteString(w, HarmlessJSON(b.String()))
+	return err
 }
 
 func yamlNode(d *json.Decoder) (*yaml.Node, error) {

@@ -173,7 +173,7 @@ func (r rawResult) View() ui.View                { return ui.Text("") }
 func FuzzYAML(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `[]`, `[[], {}]`, `{"a":{"b":[1,2.5,-3e20,true,null]}}`, `"no"`, `"1e3"`, `"a: b"`, `"# c"`, `" lead"`, `"trail "`,
-		`"a\nb"`, `"\n"`, `"a\n\n"`, `"\ta\nb"`, `"a\u007f\u0085\u2028"`, `"- x"`, `"~"`, `"=": 1`, `{"y":"Y","on":"1:30","a b":"c"}`, `"a\r\nb"`, `"x \ny"`,
+		`"a\nb"`, `"\n"`, `"a\n\n"`, `"\ta\nb"`, `"a\u007f\u0085\u2028"`, `{"a\u202e":"one\ntwo\u2066 three","b":"\u061c"}`, `"- x"`, `"~"`, `"=": 1`, `{"y":"Y","on":"1:30","a b":"c"}`, `"a\r\nb"`, `"x \ny"`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -185,6 +185,9 @@ func FuzzYAML(f *testing.F) {
 		term, stdout, _ := buffers(t)
 		if err := term.Print(ui.YAML, rawResult{value}); err != nil {
 			t.Fatal(err)
+		}
+		if shown := stdout.String(); ui.Printable(shown) != shown {
+			t.Errorf("it may control a terminal: %q", shown)
 		}
 		var back any
 		if err := yaml.Unmarshal(stdout.Bytes(), &back); err != nil {
