@@ -78,6 +78,12 @@ func (t *Target) call(ctx context.Context, r request, out any) error {
 		if !again {
 			return f.fault(what)
 		}
+		if f.replayed && n == 1 {
+			// When a connection that was used before breaks, net/http asks the same
+			// question again by itself, whose nonce is used by then. That is no news:
+			// with a new one it is answered.
+			continue
+		}
 		pause := t.pause(n, f.after)
 		t.warn(fmt.Sprintf("%s: %s; trying again in %v", what, f.text(), pause.Round(100*time.Millisecond)))
 		select {

@@ -173,3 +173,24 @@ func TestBelief(t *testing.T) {
 		}
 	}
 }
+
+// A question whose connection breaks is asked again, first by net/http with the
+// same nonce: nobody hears of it.
+func TestReplayedNonce(t *testing.T) {
+	server := plane(t)
+	var warned []string
+	target := targetOf(t, server, func(o *eas.Options) { o.Warn = func(text string) { warned = append(warned, text) } })
+	if _, err := target.Create(t.Context(), deploy.CreateRequest{Name: "echo", Description: description("echo")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Describe(t.Context(), "echo"); err != nil {
+		t.Fatal(err)
+	}
+	server.Inject(controlplane.Fault{Kind: controlplane.ResetAfter, Action: "DescribeService"})
+	if _, err := target.Describe(t.Context(), "echo"); err != nil {
+		t.Fatal(err)
+	}
+	if len(warned) > 0 {
+		t.Errorf("warnings %q", warned)
+	}
+}

@@ -27,6 +27,7 @@ type failure struct {
 	hint string
 
 	transient bool          // it may work the next time
+	replayed  bool          // net/http may have sent the same question before; see call
 	after     time.Duration // as the server asked
 }
 

@@ -71,6 +71,7 @@ func refused(r request, a *answer, c config.Credentials) *failure {
 	case strings.HasPrefix(code, "signaturenonceused"):
 		f.Err = deploy.ErrCredentials
 		f.transient = true
+		f.replayed = r.op.repeat == reads
 	case strings.HasPrefix(code, "invalidsecuritytoken"), strings.HasPrefix(code, "missingsecuritytoken"):
 		f.Err = deploy.ErrCredentials
 		f.Why = "the security token (STS) is refused"
