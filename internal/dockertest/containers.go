@@ -46,12 +46,6 @@ func (e *Engine) Containers(t testing.TB) []string {
 	return e.inner.containers(t, "")
 }
 
-// Volumes returns the names of the engine's volumes.
-func (e *Engine) Volumes(t testing.TB) []string {
-	t.Helper()
-	return e.inner.volumes(t, "")
-}
-
 func (c *client) containers(t testing.TB, label string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), actionTime)
