@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -224,8 +225,22 @@ func (o *controlPlaneOptions) checkProfile(a *app) error {
 			return fault.New(fault.Usage, "--save-profile %s: there is a profile of this name, for %s", o.profile, p.Endpoint()).
 				WithHint("choose another name: this profile would be replaced, and removed at the end")
 		}
+		if p.Profile == strings.ToLower(o.profile) && answers(p.Endpoint()) {
+			return fault.New(fault.Usage, "--save-profile %s: the profile is that of a control plane that runs, at %s", o.profile, p.Endpoint()).
+				WithHint("choose another name, or end that one first")
+		}
 	}
 	return nil
+}
+
+// answers reports whether somebody listens at an address of this machine.
+func answers(address string) bool {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // hasBlankConfig reports whether there is a configuration file without anything in
