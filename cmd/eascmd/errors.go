@@ -70,6 +70,9 @@ func flagError(cmd *cobra.Command, err error) error {
 			see = "did you mean " + strings.Join(close, " or ") + "? " + see
 		}
 	}
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && strings.Trim(unknown.GetSpecifiedShortnames(), "0123456789") == "" && unknown.GetSpecifiedShortnames() != "" {
+		return fault.New(fault.Usage, "-%s: a number cannot be negative here", unknown.GetSpecifiedShortnames()).WithHint("%s", see)
+	}
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		flag := invalid.GetFlag()
 		return fault.New(fault.Usage, "--%s %s: %w", flag.Name, invalid.GetValue(), badValue(flag, invalid.GetValue(), invalid.Unwrap())).WithHint("%s", see)

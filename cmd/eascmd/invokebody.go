@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"maps"
@@ -47,7 +48,7 @@ func (c *invokeCalls) take(answer *invoke.Answer, row *invokeAnswer) error {
 			c.term.Hint("-o FILE writes it to a file, and a pipe passes it on")
 			return nil
 		}
-		return err
+		return cmp.Or(err, screen.end())
 	}
 	n, err := io.Copy(c.term.Out, answer.Body)
 	row.Bytes = n
@@ -96,6 +97,16 @@ var errBinary = errors.New("binary")
 type screenWriter struct {
 	w    io.Writer
 	rest []byte // the beginning of a character
+	open bool   // the last line has no end yet
+}
+
+// end ends the last line, so that what comes next begins one.
+func (s *screenWriter) end() error {
+	if !s.open {
+		return nil
+	}
+	_, err := io.WriteString(s.w, "\n")
+	return err
 }
 
 func (s *screenWriter) Write(p []byte) (int, error) {
@@ -116,6 +127,9 @@ func (s *screenWriter) Write(p []byte) (int, error) {
 	s.rest = bytes.Clone(text[whole:])
 	if _, err := io.WriteString(s.w, ui.Printable(string(text[:whole]))); err != nil {
 		return 0, err
+	}
+	if whole > 0 {
+		s.open = text[whole-1] != '\n'
 	}
 	return len(p), nil
 }

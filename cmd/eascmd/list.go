@@ -52,7 +52,8 @@ description, which 'eascmd desc' prints.`,
 			if request.Labels, err = keyValues("--label", labels); err != nil {
 				return err
 			}
-			request.Status = deploy.State(status)
+			var known bool
+			request.Status, known = stateOf(status)
 			target, err := a.target(cmd.Context())
 			if err != nil {
 				return err
@@ -60,6 +61,9 @@ description, which 'eascmd desc' prints.`,
 			services, reply, err := target.List(cmd.Context(), request)
 			if err != nil {
 				return err
+			}
+			if !known && len(services) == 0 {
+				a.term.Warn("no service is %s; the states that are known are %s", ui.Printable(status), strings.Join(stateNames(), ", "))
 			}
 			return a.print(newServiceList(services, reply))
 		},
@@ -69,7 +73,28 @@ description, which 'eascmd desc' prints.`,
 	flags.StringVar(&request.Group, "group", "", "only services of this `group`")
 	flags.StringVar(&status, "status", "", "only services in this `state`, such as Running, Stopped or Failed")
 	flags.StringArrayVar(&labels, "label", nil, "only services with this `label=value`; may be repeated")
+	// It fails only for a flag that does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("status", completeWords(stateNames))
 	return cmd
+}
+
+// stateOf returns the state that a word stands for, in whatever case, and whether
+// it is a known one or none.
+func stateOf(word string) (state deploy.State, known bool) {
+	for _, s := range deploy.States() {
+		if strings.EqualFold(word, string(s)) {
+			return s, true
+		}
+	}
+	return deploy.State(word), word == ""
+}
+
+func stateNames() []string {
+	var names []string
+	for _, s := range deploy.States() {
+		names = append(names, string(s))
+	}
+	return names
 }
 
 // keyValues reads the values of a flag that are of the form name=value.

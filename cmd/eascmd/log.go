@@ -71,6 +71,9 @@ is ours.`,
 			if err != nil {
 				return err
 			}
+			if len(lines) == 0 && a.output == ui.Table {
+				a.term.Info("there are no such lines")
+			}
 			return a.print(logLines{reply.RequestID, args[0], lines})
 		},
 	}

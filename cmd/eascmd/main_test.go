@@ -69,6 +69,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"test", "--body-limit", "x"}, "eascmd: error: --body-limit x: a size is a number with an optional unit, such as 64MiB\neascmd: hint: see `eascmd test --help`\n"},
 		{[]string{"test", "--body-limit", "4GiB", "x.json"}, "eascmd: error: --body-limit 4294967296: at most 2147483647 bytes, which is what a processor's input_size can tell\n"},
 		{[]string{"version", "-x"}, "eascmd: error: unknown shorthand flag: 'x' in -x\neascmd: hint: see `eascmd version --help`\n"},
+		{[]string{"scale", "echo", "-1"}, "eascmd: error: -1: a number cannot be negative here\neascmd: hint: see `eascmd scale --help`\n"},
 		{[]string{"version", "echo"}, "eascmd: error: the number of the version is missing\neascmd: hint: usage: eascmd version [SERVICE VERSION]; see `eascmd version --help`\n"},
 		{[]string{"completion"}, "eascmd: error: the name of the shell is missing\neascmd: hint: usage: eascmd completion bash|zsh|fish|powershell; see `eascmd completion --help`\n"},
 		{[]string{"completion", "bash", "zsh"}, "eascmd: error: there is an argument too many: \"zsh\"\neascmd: hint: usage: eascmd completion bash|zsh|fish|powershell; see `eascmd completion --help`\n"},

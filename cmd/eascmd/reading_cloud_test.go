@@ -25,7 +25,7 @@ func TestReading(t *testing.T) {
 		want    string // in the table
 	}{
 		{"list", []string{"ls"}, `\| echo +\| cn-test \| +1 \| .* \| Running \|`},
-		{"list", []string{"list", "--name", "ech", "--status", "Running", "--label", "team=search"}, `\| echo `},
+		{"list", []string{"list", "--name", "ech", "--status", "running", "--label", "team=search"}, `\| echo `},
 		{"desc", []string{"desc", "echo"}, `AccessToken \| test-token `},
 		{"versions", []string{"versions", "echo"}, `\| +1 \| \* +\| .* \| http://models\.example/m\.tar\.gz \|`},
 		{"showworkers", []string{"w", "echo"}, `\| \[1/1\] +\|`},
@@ -55,8 +55,14 @@ func TestReading(t *testing.T) {
 	}
 
 	// None of them goes with a filter that nothing fits.
-	if got := must(t, 0, "list", "--status", "Failed"); strings.Contains(got.stdout, "echo") {
-		t.Errorf("%s", got.stdout)
+	if got := must(t, 0, "list", "--status", "Failed"); strings.Contains(got.stdout, "echo") || strings.Contains(got.stderr, "known") {
+		t.Errorf("%s%s", got.stdout, got.stderr)
+	}
+	if got := must(t, 0, "list", "--status", "Lost"); !strings.Contains(got.stderr, "[WARN] no service is Lost; the states that are known are Creating, ") {
+		t.Errorf("%s", got.stderr)
+	}
+	if got := must(t, 0, "log", "echo", "--keyword", "nobody writes this"); got.stdout != "" || got.stderr != "there are no such lines\n" {
+		t.Errorf("%s%s", got.stdout, got.stderr)
 	}
 }
 

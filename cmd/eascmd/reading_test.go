@@ -227,6 +227,15 @@ func TestScreenWriter(t *testing.T) {
 	if got, want := out.String(), ui.Printable("a中\x1b[2Jb中\n"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	// What is said next begins a line of its own.
+	for text, want := range map[string]string{"": "", "a": "a\n", "a\n": "a\n", "a\nb": "a\nb\n"} {
+		out.Reset()
+		s := &screenWriter{w: &out}
+		_, writeErr := s.Write([]byte(text))
+		if err := s.end(); err != nil || writeErr != nil || out.String() != want {
+			t.Errorf("%q is shown as %q, %v, %v", text, out.String(), writeErr, err)
+		}
+	}
 	if _, err := s.Write([]byte("\x00")); err != errBinary {
 		t.Errorf("%v", err)
 	}

@@ -24,6 +24,11 @@ const (
 	DeleteFailed State = "DeleteFailed"
 )
 
+// States lists the states that are known. The platform may have more.
+func States() []State {
+	return []State{Creating, Waiting, Starting, Running, Scaling, Updating, Stopping, Stopped, Failed, Deleting, DeleteFailed}
+}
+
 // Settled reports whether a service stays in this state until somebody changes
 // something.
 func (s State) Settled() bool {
