@@ -47,8 +47,9 @@ func TestDoctorBesideWhatHangs(t *testing.T) {
 	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 		t.Fatal(err)
 	}
-	// It is 5 s; the rest is for a machine that is busy.
-	if taken > 15*time.Second {
+	// It is 5 s; the programs take 10 minutes. Between them is room for a machine
+	// that is busy.
+	if taken > 2*time.Minute {
 		t.Errorf("it took %v", taken)
 	}
 	t.Logf("it took %v", taken)
@@ -72,7 +73,7 @@ func TestDoctorBesideWhatHangs(t *testing.T) {
 	}
 	// What a compiler has started ends when it finds its pipes closed.
 	left := processesWith("XDG_RUNTIME_DIR=" + short)
-	for end := time.Now().Add(10 * time.Second); len(left) > 0 && time.Now().Before(end); left = processesWith("XDG_RUNTIME_DIR=" + short) {
+	for end := time.Now().Add(patience); len(left) > 0 && time.Now().Before(end); left = processesWith("XDG_RUNTIME_DIR=" + short) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if len(left) > 0 {

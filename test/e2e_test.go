@@ -192,7 +192,7 @@ var alikeEverywhere = []string{
 // there. Processes get a while to end.
 func leftovers(runtimeDir, tmpDir string) []string {
 	var left []string
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if left = processesWith("XDG_RUNTIME_DIR=" + runtimeDir); len(left) == 0 || time.Now().After(end) {
 			break
 		}
