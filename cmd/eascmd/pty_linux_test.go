@@ -43,7 +43,7 @@ func atTerminal(ctx context.Context, t *testing.T, answers [][2]string, args ...
 	select {
 	case text := <-shown:
 		return outcome{"", text, status}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the terminal did not end")
 		return outcome{}
 	}

@@ -170,7 +170,7 @@ func TestUpdateWithoutAnswer(t *testing.T) {
 		{"lost", `{"name":"echo","metadata":{"cpu":2,"instance":1}}`, false},
 		{"a removal that is lost", `{"name":"echo","metadata":{"instance":1}}`, false},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		runTimeless(t, test.name, func(t *testing.T) {
 			p := newPlatform()
 			running(t, p)
 			s, err := p.Describe(t.Context(), "echo")

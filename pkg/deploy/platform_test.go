@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openeas/eascmd/pkg/deploy"
@@ -319,3 +321,10 @@ func (p *platform) RemoveAutoscaler(context.Context, string) (deploy.Reply, erro
 }
 
 var _ deploy.Target = (*platform)(nil)
+
+// runTimeless runs a part of a test in which time passes only where all wait, so
+// that a limit never ends sooner on a slow machine.
+func runTimeless(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}

@@ -32,7 +32,7 @@ func TestRestartWithoutAnswer(t *testing.T) {
 		{"lost", func(p *platform) { p.faults["restart"] = []error{broken} }, "service echo was not restarted: connection reset", 0},
 		{"refused", func(p *platform) { p.faults["restart"] = []error{refused} }, "not allowed", 0},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		runTimeless(t, test.name, func(t *testing.T) {
 			p := newPlatform()
 			running(t, p)
 			p.services["echo"].instances = []deploy.Instance{instance}

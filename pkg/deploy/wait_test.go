@@ -185,7 +185,7 @@ func TestWaitEnds(t *testing.T) {
 		{name: "not deleted", script: []deploy.State{deploy.Deleting, deploy.DeleteFailed}, opts: deploy.WaitOptions{Goal: deploy.ToDelete}, want: "was not deleted", kind: fault.Remote, failure: true},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+		runTimeless(t, test.name, func(t *testing.T) {
 			p := newPlatform()
 			create(t, p)
 			if test.script != nil {
@@ -270,7 +270,7 @@ func TestWaitInterrupted(t *testing.T) {
 func TestSettle(t *testing.T) {
 	request := deploy.CreateRequest{Name: "echo", Description: []byte(echo)}
 	quick := deploy.SettleOptions{Interval: time.Millisecond, Patience: 50 * time.Millisecond}
-	t.Run("carried out", func(t *testing.T) {
+	runTimeless(t, "carried out", func(t *testing.T) {
 		p := newPlatform()
 		p.invisible = true
 		_, cause := p.Create(t.Context(), request)
@@ -283,7 +283,7 @@ func TestSettle(t *testing.T) {
 			t.Errorf("%+v, %v", created, err)
 		}
 	})
-	t.Run("lost", func(t *testing.T) {
+	runTimeless(t, "lost", func(t *testing.T) {
 		p := newPlatform()
 		p.lost = true
 		_, cause := p.Create(t.Context(), request)
@@ -295,7 +295,7 @@ func TestSettle(t *testing.T) {
 			t.Errorf("calls %v", p.calls)
 		}
 	})
-	t.Run("somebody else's", func(t *testing.T) {
+	runTimeless(t, "somebody else's", func(t *testing.T) {
 		p := newPlatform()
 		create(t, p)
 		p.services["echo"].Description = []byte(`{"name":"echo","metadata":{"cpu":4,"instance":1}}`)
@@ -304,7 +304,7 @@ func TestSettle(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-	t.Run("not to be known", func(t *testing.T) {
+	runTimeless(t, "not to be known", func(t *testing.T) {
 		p := newPlatform()
 		p.faults["Describe"] = []error{&deploy.Error{Status: 403, Code: "NoPermission"}}
 		_, err := deploy.Settle(t.Context(), p, request, &deploy.Error{Unsettled: true}, quick)

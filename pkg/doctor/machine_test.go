@@ -64,7 +64,7 @@ const hang = "/bin/sleep 600; exit 0"
 
 // soon is a context for what is expected to hang.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -250,32 +250,22 @@ func TestWaitReady(t *testing.T) {
 
 // A service that is not there yet is waited for too.
 func TestWaitForTheServer(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	url := serve(t, func(http.ResponseWriter, *http.Request) {})
+	var started atomic.Bool
+	client := direct(t)
+	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if !started.Load() {
+			address = "127.0.0.1:1" // where nobody listens
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
 	}
-	address := l.Addr().String()
-	l.Close()
-	r := Request{URL: "http://" + address + "/api/predict/x?key=secret"}
-	_, err = Do(t.Context(), r, Options{Client: direct(t)})
-	if fault.KindOf(err) != fault.Missing || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), address+"/api/predict/x cannot be reached") {
+	r := Request{URL: url + "/api/predict/x?key=secret"}
+	_, err := Do(t.Context(), r, Options{Client: client})
+	if fault.KindOf(err) != fault.Missing || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), url+"/api/predict/x cannot be reached") {
 		t.Errorf("%v of kind %d", err, fault.KindOf(err))
 	}
 
-	started := false
-	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
-	defer server.Close()
-	answer, err := Do(t.Context(), r, Options{Client: direct(t), WaitReady: patience, pause: time.Millisecond, Waiting: func(string) {
-		if started {
-			return
-		}
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return // somebody else's for a moment: the next attempt tries again
-		}
-		started = true
-		go server.Serve(l)
-	}})
+	answer, err := Do(t.Context(), r, Options{Client: client, WaitReady: patience, pause: time.Millisecond, Waiting: func(string) { started.Store(true) }})
 	if err != nil {
 		t.Fatal(err)
 	}

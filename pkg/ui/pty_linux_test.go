@@ -48,7 +48,7 @@ func expect(t *testing.T, person *os.File, text string) string {
 			t.Fatalf("the terminal ended with %q, want %q in it", all, text)
 		}
 		return all
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%q did not appear", text)
 		return ""
 	}

@@ -107,10 +107,10 @@ func TestSSHFails(t *testing.T) {
 // TestSSHHangs gives up on an ssh that says nothing, and leaves none behind.
 func TestSSHHangs(t *testing.T) {
 	m := fakeMachine(t, "DOCKER_HOST=ssh://build.example.org")
-	m.sshTime = 500 * time.Millisecond
+	m.sshTime = 3 * time.Second
 	fakeSSH(t, `echo $$ > "`+m.root+`/pid"; exec /bin/sleep 600`)
 	_, err := connect(t.Context(), ConnectOptions{}, m)
-	if err == nil || !strings.HasSuffix(err.Error(), "does not answer within 500ms") {
+	if err == nil || !strings.HasSuffix(err.Error(), "does not answer within 3s") {
 		t.Errorf("error %v, want that it does not answer", err)
 	}
 	content, err := os.ReadFile(m.root + "/pid")
@@ -122,8 +122,8 @@ func TestSSHHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for start := time.Now(); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); {
-		if time.Since(start) > 10*time.Second {
-			t.Fatal("ssh still runs 10 s later")
+		if time.Since(start) > time.Minute {
+			t.Fatal("ssh still runs a minute later")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -153,14 +153,14 @@ func TestDaemonThatHangs(t *testing.T) {
 		o           imageOptions
 		text, hint  string
 	}{
-		{name: "before it builds", build: stalls(), o: imageOptions{Base: "base"}, text: "said nothing for 100ms", hint: "docker run"},
+		{name: "before it builds", build: stalls(), o: imageOptions{Base: "base"}, text: "said nothing for 1s", hint: "docker run"},
 		{name: "while it builds", build: stalls(message{Stream: "Step 1/9\n"}), o: imageOptions{Base: "base"}, text: "\n  Step 1/9", hint: "docker run"},
-		{name: "before it pulls", pull: stalls(), o: imageOptions{Image: "other:1"}, text: "said nothing for 100ms", hint: "docker load"},
+		{name: "before it pulls", pull: stalls(), o: imageOptions{Image: "other:1"}, text: "said nothing for 1s", hint: "docker load"},
 		{name: "while it pulls", pull: stalls(message{Status: "Pulling from other"}), o: imageOptions{Base: "other:1"}, text: "said nothing", hint: "--base-image"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := imageServer(t, linuxImage, tt.build, tt.pull)
-			tt.o.Language, tt.o.Quiet = "cpp", 100*time.Millisecond
+			tt.o.Language, tt.o.Quiet = "cpp", time.Second
 			_, err := d.ensureImage(t.Context(), tt.o)
 			if err == nil || fault.KindOf(err) != fault.Missing || !strings.Contains(err.Error(), tt.text) || !strings.Contains(fault.HintOf(err), tt.hint) {
 				t.Errorf("got %v (kind %d, hint %q), want %q and %q", err, fault.KindOf(err), fault.HintOf(err), tt.text, tt.hint)
