@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -132,9 +133,10 @@ func TestGPUMetrics(t *testing.T) {
 // Whoever asks for metrics is not kept waiting by a driver that hangs.
 func TestGPUMetricsDoNotWait(t *testing.T) {
 	box := newGPUBox(t)
-	box.answer("exec sleep 60")
+	pid := filepath.Join(box.dir, "pid")
+	box.answer("echo $$ >" + pid + ".new; mv " + pid + ".new " + pid + "; exec sleep 600")
 	s := startAmong(t, &box.gpuPlace, func(_ *runplan.Plan, times *timings) {
-		times.gpuWait, times.gpuAnswer = 10*time.Millisecond, 20*time.Millisecond
+		times.gpuWait, times.gpuAnswer = 10*time.Millisecond, 2*time.Second
 	})
 	for range 3 {
 		if body := s.do(s.request("GET", "/metrics", "")).body; strings.Contains(body, "eascmd_gpu_") || !strings.Contains(body, "eascmd_workers 1") {
@@ -142,8 +144,20 @@ func TestGPUMetricsDoNotWait(t *testing.T) {
 		}
 	}
 	eventually(t, "nvidia-smi is given up", func() bool {
-		return !strings.Contains(s.do(s.request("GET", "/metrics", "")).body, "eascmd_gpu_") && box.calls() == 1
+		text, err := os.ReadFile(pid)
+		if err != nil {
+			return false
+		}
+		number, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := os.FindProcess(number)
+		return err != nil || program.Signal(syscall.Signal(0)) != nil
 	})
+	if body := s.do(s.request("GET", "/metrics", "")).body; strings.Contains(body, "eascmd_gpu_") {
+		t.Errorf("metrics afterwards:\n%s", body)
+	}
 	if n := box.calls(); n != 1 {
 		t.Errorf("%d programs hang, where one is enough", n)
 	}
@@ -262,7 +276,7 @@ func TestDriverFails(t *testing.T) {
 func TestHangingDriverIsToldAsSuch(t *testing.T) {
 	box := newGPUBox(t)
 	s := startAmong(t, &box.gpuPlace, promised, func(_ *runplan.Plan, times *timings) {
-		times.gpuWait, times.gpuAnswer = time.Millisecond, 50*time.Millisecond
+		times.gpuWait, times.gpuAnswer = time.Millisecond, 2*time.Second
 	})
 	eventually(t, "nvidia-smi is asked", func() bool { return box.calls() > 1 })
 	box.answer("exec sleep 60")

@@ -57,7 +57,7 @@ func TestACrashInsideAFrameIsExplained(t *testing.T) {
 
 // Clients that leave do not hide that every thread hangs.
 func TestStuckWorkerIsReplacedAfterItsClientsLeft(t *testing.T) {
-	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.KeepAliveMS = 300; p.Worker.Threads = 2 })
+	s := ready(t, func(p *runplan.Plan, _ *timings) { p.Gateway.KeepAliveMS = 1500; p.Worker.Threads = 2 })
 	ctx, leave := context.WithCancel(t.Context())
 	gone := make(chan struct{}, 2)
 	for range 2 {
@@ -95,7 +95,7 @@ func TestAnswerBeforeTheRequestIsRefused(t *testing.T) {
 func TestAbandonedBodiesAreCounted(t *testing.T) {
 	const size = 2 << 20
 	s := ready(t, mode("never-reads"), func(p *runplan.Plan, _ *timings) {
-		p.Gateway.KeepAliveMS = 600
+		p.Gateway.KeepAliveMS = 1500
 		p.Worker.Threads = 3
 	})
 	if a := s.post(strings.Repeat("x", size)); a.status != 408 {
@@ -128,7 +128,8 @@ func TestAbandonedBodiesAreCounted(t *testing.T) {
 func TestWorkerThatStopsReading(t *testing.T) {
 	s := ready(t, func(_ *runplan.Plan, times *timings) { times.goodbye = 100 * time.Millisecond })
 	first := s.later("stop-reading")
-	time.Sleep(50 * time.Millisecond) // what comes while it still reads is never answered
+	// What comes while it still reads is never answered.
+	eventually(t, "it reads no more", func() bool { _, err := os.Stat(filepath.Join(s.dir, "stopped")); return err == nil })
 	second := s.post("x")
 	if second.status != 500 || !strings.Contains(second.body, "closed its connection") {
 		t.Errorf("%+v", second)
@@ -201,7 +202,7 @@ func TestSilentConnectionEndsWithTheRun(t *testing.T) {
 	s.post("one request later") // it was accepted by now, most likely
 	s.stop()
 	<-s.done
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(longEnough))
 	if _, err := conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Errorf("the connection is still open: %v", err)
 	}
@@ -309,10 +310,10 @@ func testAbsoluteTarget(t *testing.T, how setting) {
 func TestAccessLogTellsEveryRequest(t *testing.T) { onBoth(t, testAccessLogTellsEveryRequest) }
 
 func testAccessLogTellsEveryRequest(t *testing.T, how setting) {
-	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.AccessLog = true; p.Gateway.KeepAliveMS = 100 })
+	s := ready(t, how, func(p *runplan.Plan, _ *timings) { p.Gateway.AccessLog = true; p.Gateway.KeepAliveMS = 1500 })
 	s.post("x")
-	s.post("sleep 300")
-	for _, want := range []string{`POST "/" 200 in=1 out=1 `, `POST "/" 408 in=9 `} {
+	s.post("sleep 2500")
+	for _, want := range []string{`POST "/" 200 in=1 out=1 `, `POST "/" 408 in=10 `} {
 		s.wait(want, func(e event.Event) bool { return e.Type == event.Access && strings.Contains(e.Message, want) })
 	}
 }
@@ -373,7 +374,6 @@ func TestSilentChunkedSendersTakeNoRoom(t *testing.T) {
 	s := ready(t, func(p *runplan.Plan, _ *timings) {
 		p.Gateway.BodyLimit = 1 << 20
 		p.Gateway.BodyMemory = 1 << 20
-		p.Gateway.KeepAliveMS = 500
 	})
 	for range 3 {
 		conn := s.dial()

@@ -95,6 +95,7 @@ func testProgram(mode string) {
 			r.Header.Write(w)
 		case "hang": // for ever, and with it every other request
 			hung.Lock()
+			os.WriteFile("hung", nil, 0o600)
 			select {}
 		case "hang-up":
 			conn, _, err := w.(http.Hijacker).Hijack()

@@ -282,6 +282,7 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 	case "stop-reading": // takes nothing more, but would answer
 		c.hungUp.Store(true)
 		c.Conn.(*net.UnixConn).CloseRead()
+		os.WriteFile("stopped", nil, 0o600)
 	case "ready-again":
 		c.properties(wire.Ready, "concurrency", "1")
 	case "hello-again":

@@ -79,7 +79,7 @@ func FuzzResolve(f *testing.F) {
 		if len(e.Frames) == 0 {
 			t.Error("no frames")
 		}
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("it took %v", took)
 		}
 	})
