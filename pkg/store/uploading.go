@@ -20,7 +20,7 @@ import (
 const (
 	smallFile      = 32 << 20 // no parts up to here: one request, from memory, is through before several connections have found their pace
 	usualPart      = 2 << 20
-	endShare       = 8    // parts at the end are smaller by this
+	endShare       = 4    // parts at the end are smaller by this
 	fewParts       = 1000 // parts grow where there would be more of the usual size
 	usualParallel  = 8    // a connection sends nothing while it waits for the answer to its part
 	restarts       = 2    // of an upload whose parts the store has lost
