@@ -87,7 +87,7 @@ func commands() []func(*app) *cobra.Command {
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := newApp(stdin, stdout, stderr)
 	root := newRootCommand(a)
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would be those of the process
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.running {
 		a.output = formatOf(args) // a wrong flag before -o leaves it unread
