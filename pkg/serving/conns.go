@@ -68,13 +68,21 @@ func (c *conns) Accept() (net.Conn, error) {
 			client := &clientConn{TCPConn: conn.(*net.TCPConn), of: c}
 			client.enter(fresh)
 			c.mu.Lock()
-			c.open[client] = struct{}{}
-			c.mu.Unlock()
-			if c.full != nil && c.full.wants() {
-				c.full.give(client)
-				continue
+			late := c.draining.Load() // drain has looked through them
+			if !late {
+				c.open[client] = struct{}{}
 			}
-			return client, nil
+			c.mu.Unlock()
+			switch {
+			case late:
+				client.Close()
+			case c.full == nil || !c.full.wants():
+				return client, nil
+			case !c.full.give(client):
+				client.Close()
+				c.forget(client) // nobody else does
+			}
+			continue
 		}
 		if !passing(err) {
 			return nil, err

@@ -39,11 +39,14 @@ type handoff struct {
 // wants reports whether the full server is to have the next connection.
 func (h *handoff) wants() bool { return kind(h.d.kind.Load()) != framed }
 
-func (h *handoff) give(conn net.Conn) {
+// give hands a connection over, and reports whether it was taken: nobody takes
+// one after the end.
+func (h *handoff) give(conn net.Conn) bool {
 	select {
 	case h.conns <- conn:
+		return true
 	case <-h.closed:
-		conn.Close()
+		return false
 	}
 }
 

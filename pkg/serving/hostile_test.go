@@ -343,6 +343,40 @@ func TestLongAnswersThatNobodyTakes(t *testing.T) {
 	}
 }
 
+// A connection that comes at the end, and that no server takes any more, does not
+// hold it up.
+func TestDrainForgetsWhatNobodyTook(t *testing.T) {
+	noLeaks(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newConns(l, standardTimings())
+	c.full = &handoff{Listener: l, d: newDispatcher(&limits{}, nil), conns: make(chan net.Conn), closed: make(chan struct{})}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.Accept() // until the listener is closed
+	}()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	eventually(t, "it is accepted", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.open) == 1
+	})
+	c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), longEnough)
+	defer cancel()
+	if n := c.drain(ctx); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+	<-ended
+}
+
 // A gateway that can accept nothing any more is no service: the run ends.
 func TestListenerThatBreaksEndsTheRun(t *testing.T) {
 	f := fault.KindOf(listenerEnded(io.ErrUnexpectedEOF))
