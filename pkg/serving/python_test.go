@@ -208,6 +208,7 @@ class Mute(Handler):
 http.server.HTTPServer(("127.0.0.1", 0), Mute).serve_forever()
 `))
 	s.waitType(event.Ready)
+	s.wait("the last question", func(e event.Event) bool { return e.Message == "asked 7" }) // comes through a pipe
 	var told, asked int
 	for _, e := range s.all() {
 		switch {
