@@ -62,7 +62,7 @@ func TestBench(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	figuresFile := filepath.Join(t.TempDir(), "figures.json")
 	var out, talk bytes.Buffer
-	args := []string{"--only", partCPP, "--rounds", "1", "--duration", "1s", "--runs", "1", "--repeats", "1", "--requests", "100", "--json", figuresFile}
+	args := []string{"--only", partCPP, "--rounds", "1", "--duration", "1s", "--runs", "1", "--repeats", "1", "--requests", "2000", "--json", figuresFile} // so many that what the runtime does by itself is little beside them
 	if status := run(t.Context(), args, &out, &talk); status != 0 {
 		t.Fatalf("exit status %d\n%s%s", status, talk.String(), out.String())
 	}
