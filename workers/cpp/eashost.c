@@ -1909,7 +1909,7 @@ int main(int argc, char **argv)
 	}
 
 	pthread_mutex_lock(&lead.lock);
-	while (atomic_load(&host.state) < LOADING)
+	while (!host.entry) /* and not the state, which a DRAIN that comes before START changes too */
 		pthread_cond_wait(&lead.started, &lead.lock);
 	pthread_mutex_unlock(&lead.lock);
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/openeas/eascmd/pkg/serving/hosttest"
+	"github.com/openeas/eascmd/pkg/serving/wire"
 	"github.com/openeas/eascmd/workers"
 )
 
@@ -46,6 +47,33 @@ func TestCPPHostSanitized(t *testing.T) {
 			hosttest.Run(t, host)
 		})
 	}
+}
+
+// A drain that comes before the main thread has begun to wait for START, which then has the
+// time to see it before the process ends.
+func TestCPPHostDrainedEarly(t *testing.T) {
+	t.Parallel()
+	host := cppHost(t)
+	slow := filepath.Join(host.Dir, "libslow.so")
+	library(t, slow, `
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+extern "C" int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) noexcept
+{
+	usleep(200000);
+	return sigprocmask(how, set, old);
+}
+extern "C" int fflush(FILE *) noexcept
+{
+	usleep(600000);
+	return 0;
+}`)
+	w := hosttest.Launch(t, host, hosttest.Options{Env: []string{"LD_PRELOAD=" + slow}})
+	w.Greet()
+	w.Send(wire.AppendFrame(nil, wire.Header{Type: wire.Drain}, nil))
+	w.Expect(wire.Drained)
+	w.ExpectExit(0)
 }
 
 // sanitized builds the C host with a sanitizer. It skips the test where the compiler has no

@@ -446,6 +446,16 @@ func testDrain(t *testing.T, host Host) {
 	w.Expect(wire.Drained)
 	w.ExpectExit(0)
 
+	// A gateway that changes its mind at once: there may be threads that wait for START.
+	for range 20 {
+		w := Launch(t, host, Options{})
+		hello := wire.AppendFrame(nil, wire.Header{Type: wire.Hello}, properties(t, "protocol", "1", "features", ""))
+		w.Send(wire.AppendFrame(hello, wire.Header{Type: wire.Drain}, nil))
+		w.Expect(wire.Hello)
+		w.Expect(wire.Drained)
+		w.ExpectExit(0)
+	}
+
 	// A gateway that does not wait for the end of the drain.
 	for _, command := range []string{"sleep 50", "sleep 1000000"} {
 		w := Start(t, host, Options{Threads: 2})
