@@ -35,10 +35,15 @@ type Plan struct {
 
 // Processor says what is loaded.
 type Processor struct {
-	Dir         string `json:"dir"`                   // absolute; the worker's working directory
-	Entry       string `json:"entry,omitempty"`       // absolute path of the .so or the Python program
-	MainClass   string `json:"mainClass,omitempty"`   // Java
-	JVMOptions  string `json:"jvmOptions,omitempty"`  // Java
+	Dir        string `json:"dir"`                  // absolute; the worker's working directory
+	Entry      string `json:"entry,omitempty"`      // absolute path of the .so or the Python program
+	MainClass  string `json:"mainClass,omitempty"`  // Java: the processor's class
+	JVMOptions string `json:"jvmOptions,omitempty"` // Java
+
+	// ClassPath is what the classes of a Java processor are looked for in, in
+	// this order: absolute paths of jars and directories.
+	ClassPath []string `json:"classPath,omitempty"`
+
 	ModelEntry  string `json:"modelEntry"`            // first argument of initialize, made absolute by plain concatenation as EAS does
 	ModelConfig string `json:"modelConfig,omitempty"` // second argument of initialize
 }
@@ -70,6 +75,15 @@ type Worker struct {
 	// HTTP says that the program may serve HTTP itself: then requests are passed
 	// on to the port that it listens on instead of in frames.
 	HTTP bool `json:"http,omitempty"`
+
+	// VariablesOnStdin says that the host is told on its standard input how to
+	// reach the gateway instead of in its environment, which a JVM could not keep
+	// from what the processor starts.
+	VariablesOnStdin bool `json:"variablesOnStdin,omitempty"`
+
+	// TCP says that the host connects to the gateway by TCP on the loopback
+	// interface, because its language has no Unix sockets.
+	TCP bool `json:"tcp,omitempty"`
 
 	// GPUs says that the workers were promised NVIDIA GPUs: the runtime ends
 	// where there are none, and watches that they stay.

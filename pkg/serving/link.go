@@ -17,7 +17,7 @@ import (
 // link is the connection to one worker after its HELLO: frames out, frames in,
 // and the table of the requests that are there.
 type link struct {
-	conn    *net.UnixConn
+	conn    duplex
 	d       *dispatcher
 	budget  *budget
 	replace func(why string) // ends the worker; another one is started
@@ -56,7 +56,7 @@ const (
 	prefetchTime = float64(2 * time.Millisecond)
 )
 
-func newLink(conn *net.UnixConn, d *dispatcher, b *budget, replace func(why string)) *link {
+func newLink(conn duplex, d *dispatcher, b *budget, replace func(why string)) *link {
 	l := &link{conn: conn, d: d, budget: b, replace: replace}
 	l.out.wake = make(chan struct{}, 1)
 	l.out.gone = make(chan struct{})
@@ -343,7 +343,7 @@ func (o *outbox) holds(j *job) bool {
 // write writes messages until the connection breaks or stop is closed. Only
 // the reader reports a broken connection, so that there is one report; where
 // the worker has only stopped reading, it is made to see the end.
-func (o *outbox) write(conn *net.UnixConn, stop <-chan struct{}) {
+func (o *outbox) write(conn duplex, stop <-chan struct{}) {
 	defer close(o.gone)
 	defer o.end()
 	var spare, header []byte

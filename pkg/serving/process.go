@@ -54,7 +54,7 @@ type process struct {
 // that it left behind may hold the pipes open for ever.
 const outputTime = 500 * time.Millisecond
 
-func startProcess(plan *runplan.Plan, id int, dir string, env []string, emit func(event.Event), times *timings) (*process, error) {
+func startProcess(plan *runplan.Plan, id int, dir string, env, variables []string, emit func(event.Event), times *timings) (*process, error) {
 	p := &process{id: id, plan: plan, emit: emit, times: times, ending: make(chan struct{}), dead: make(chan struct{})}
 	crash, err := crashFile(dir)
 	if err != nil {
@@ -78,8 +78,21 @@ func startProcess(plan *runplan.Plan, id int, dir string, env []string, emit fun
 		}
 	}
 	p.ooms, _ = oomKills(plan)
-	err = p.launch(append(env, "EASCMD_CRASH_FD=3"), theirs)
+	stdio := stdio{output: theirs}
+	if plan.Worker.VariablesOnStdin {
+		// A host that cannot keep variables to itself could not keep a descriptor either.
+		stdio.input, err = written(variables)
+	} else {
+		stdio.crash = crash
+		env = append(env, append(variables, "EASCMD_CRASH_FD=3")...)
+	}
+	if err == nil {
+		err = p.launch(env, stdio)
+	}
 	closeAll(theirs)
+	if stdio.input != nil {
+		stdio.input.Close()
+	}
 	if err != nil {
 		closeAll(ours)
 		crash.Close()
@@ -94,16 +107,43 @@ func startProcess(plan *runplan.Plan, id int, dir string, env []string, emit fun
 	return p, nil
 }
 
+// stdio is what a host is started with. Its input is empty where it is nil.
+type stdio struct {
+	input  *os.File
+	output [2]*os.File
+	crash  *os.File // its descriptor 3, or nil
+}
+
+// written returns the end of a pipe from which lines can be read.
+func written(lines []string) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	// It finds room in the pipe: a pipe's least is 4 KiB, and a path has its limit.
+	_, err = w.WriteString(strings.Join(lines, "\n") + "\n")
+	if err = errors.Join(err, w.Close()); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
 // launch starts the host, in the control group where there is one. A worker
 // that the group does not take runs all the same, and that is told.
-func (p *process) launch(env []string, output [2]*os.File) error {
+func (p *process) launch(env []string, io stdio) error {
 	start := func(attr *syscall.SysProcAttr) error {
 		command := p.plan.Worker.Command
 		p.cmd = exec.Command(command[0], command[1:]...)
 		p.cmd.Dir = p.plan.Processor.Dir
-		p.cmd.ExtraFiles = []*os.File{p.crash}
+		if io.crash != nil {
+			p.cmd.ExtraFiles = []*os.File{io.crash}
+		}
 		p.cmd.Env = env
-		p.cmd.Stdout, p.cmd.Stderr = output[0], output[1]
+		if io.input != nil {
+			p.cmd.Stdin = io.input
+		}
+		p.cmd.Stdout, p.cmd.Stderr = io.output[0], io.output[1]
 		p.cmd.SysProcAttr = attr
 		return p.cmd.Start()
 	}

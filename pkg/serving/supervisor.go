@@ -26,7 +26,7 @@ import (
 type supervisor struct {
 	plan     *runplan.Plan
 	dir      string
-	listener *net.UnixListener
+	listener net.Listener // Unix or TCP
 	limits   *limits
 	address  netip.AddrPort // the gateway's
 	d        *dispatcher
@@ -42,9 +42,9 @@ type supervisor struct {
 	told     map[string]bool         // warnings
 	hosted   map[int]bool            // workers that have said what they are
 	started  time.Time
-	up       map[int]*process // running workers
-	cut      bool             // the grace time is over
-	greeting map[net.Conn]bool
+	up       map[int]*process    // running workers
+	cut      bool                // the grace time is over
+	greeting map[net.Conn]uint64 // in which order they came
 
 	accepted chan struct{} // closed when no more connections are taken
 	greets   sync.WaitGroup
@@ -56,10 +56,16 @@ type supervisor struct {
 
 // hello is a connection whose HELLO was accepted.
 type hello struct {
-	conn *net.UnixConn
+	conn duplex
 	in   *inbox
 	key  string
 	host string // what the worker says of itself, for people
+}
+
+// duplex is a worker's connection: a Unix socket's, or one of TCP.
+type duplex interface {
+	net.Conn
+	CloseRead() error
 }
 
 // maxEarlyDeaths is how often in a row a worker may die before READY.
@@ -70,10 +76,9 @@ func newSupervisor(plan *runplan.Plan, dir string, l *limits, d *dispatcher, b *
 	if err != nil {
 		return nil, fault.New(fault.Description, "run plan: %w", err)
 	}
-	path := filepath.Join(dir, socketName)
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	listener, err := listenForWorkers(plan, dir)
 	if err != nil {
-		return nil, fault.New(fault.Failed, "listen for workers on %s: %w", path, err)
+		return nil, err
 	}
 	return &supervisor{
 		plan: plan, dir: dir, listener: listener, limits: l, d: d, budget: b, metrics: m, emit: emit, times: times, payload: payload,
@@ -82,10 +87,30 @@ func newSupervisor(plan *runplan.Plan, dir string, l *limits, d *dispatcher, b *
 		told:     make(map[string]bool),
 		hosted:   make(map[int]bool),
 		up:       make(map[int]*process),
-		greeting: make(map[net.Conn]bool),
+		greeting: make(map[net.Conn]uint64),
 		accepted: make(chan struct{}),
 		stop:     make(chan struct{}),
 	}, nil
+}
+
+func listenForWorkers(plan *runplan.Plan, dir string) (net.Listener, error) {
+	network, address := "unix", filepath.Join(dir, socketName)
+	if plan.Worker.TCP {
+		network, address = "tcp", "127.0.0.1:0"
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		return nil, fault.New(fault.Failed, "listen for workers on %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+// socket is where the listener for workers is reached, as a worker is told.
+func socket(l net.Listener) string {
+	if addr := l.Addr(); addr.Network() == "tcp" {
+		return "tcp:" + addr.String()
+	}
+	return l.Addr().String()
 }
 
 // start starts all workers. end is called once when the run cannot go on.
@@ -126,26 +151,48 @@ func (s *supervisor) drain(ctx context.Context) {
 	s.greets.Wait()
 }
 
+// maxGreeting bounds the connections that have not said who they are: with TCP
+// anybody on this machine can open some. A worker says it at once, so that it is
+// the oldest that has to go.
+const maxGreeting = 256
+
 // accept takes connections and matches their HELLO with the workers that were
 // started.
 func (s *supervisor) accept() {
 	defer close(s.accepted)
+	var came uint64
 	for {
-		conn, err := s.listener.AcceptUnix()
+		conn, err := s.listener.Accept()
 		if err != nil {
 			return
 		}
 		s.mu.Lock()
-		s.greeting[conn] = true
+		if len(s.greeting) >= maxGreeting {
+			s.longestGreeting().Close()
+		}
+		came++
+		s.greeting[conn] = came
 		s.mu.Unlock()
-		s.greets.Go(func() { s.greet(conn) })
+		s.greets.Go(func() { s.greet(conn.(duplex)) })
 	}
+}
+
+// longestGreeting is the oldest of those connections; s.mu is held and there is
+// one.
+func (s *supervisor) longestGreeting() net.Conn {
+	var oldest net.Conn
+	for conn, came := range s.greeting {
+		if oldest == nil || came < s.greeting[oldest] {
+			oldest = conn
+		}
+	}
+	return oldest
 }
 
 // helloTime is how long a connection may take over its HELLO.
 const helloTime = 10 * time.Second
 
-func (s *supervisor) greet(conn *net.UnixConn) {
+func (s *supervisor) greet(conn duplex) {
 	conn.SetDeadline(time.Now().Add(helloTime))
 	h, err := checkHello(conn)
 	if err = s.welcome(h, err); err == nil {
@@ -185,7 +232,7 @@ func (s *supervisor) welcome(h hello, err error) error {
 }
 
 // checkHello reads a worker's HELLO.
-func checkHello(conn *net.UnixConn) (hello, error) {
+func checkHello(conn duplex) (hello, error) {
 	h := hello{conn: conn, in: newInbox(conn)}
 	header, payload, err := h.in.next()
 	if err != nil {
@@ -327,8 +374,8 @@ func (s *supervisor) live(id int) life {
 	}()
 
 	start := time.Now()
-	env := s.environment(id, key)
-	p, err := startProcess(s.plan, id, s.dir, env, s.emit, s.times)
+	env := s.environment()
+	p, err := startProcess(s.plan, id, s.dir, env, s.variables(id, key), s.emit, s.times)
 	if err != nil {
 		f := fault.New(fault.Processor, "start worker %d: %w", id, err)
 		if s.everReady(id) { // what is missing now was there before
@@ -399,15 +446,23 @@ func (s *supervisor) becameReady(id int, took time.Duration) {
 	}
 }
 
-func (s *supervisor) environment(id int, key string) []string {
+// variables tell worker id how to reach us.
+func (s *supervisor) variables(id int, key string) []string {
+	return []string{
+		"EASCMD_WORKER_SOCKET=" + socket(s.listener),
+		"EASCMD_WORKER_ID=" + strconv.Itoa(id),
+		"EASCMD_WORKER_KEY=" + key,
+	}
+}
+
+// environment is what a worker finds in its environment beside the variables.
+func (s *supervisor) environment() []string {
 	own := make(map[string]string)
 	for _, v := range s.plan.Worker.Env {
-		own[v.Name] = v.Value
+		if !strings.HasPrefix(v.Name, "EASCMD_WORKER_") { // no plan may change how a worker finds us
+			own[v.Name] = v.Value
+		}
 	}
-	// Last: no plan may change how a worker finds us.
-	own["EASCMD_WORKER_SOCKET"] = filepath.Join(s.dir, socketName)
-	own["EASCMD_WORKER_ID"] = strconv.Itoa(id)
-	own["EASCMD_WORKER_KEY"] = key
 	if s.plan.Worker.HTTP {
 		tellPort(own)
 	}

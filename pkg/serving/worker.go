@@ -297,6 +297,9 @@ func startPayload(p *runplan.Plan) ([]byte, error) {
 		{"model_config", p.Processor.ModelConfig},
 		{"threads", strconv.Itoa(min(p.Worker.Threads, maxThreads))},
 	}
+	if len(p.Processor.ClassPath) > 0 {
+		list = append(list, property{"class_path", strings.Join(p.Processor.ClassPath, "\n")})
+	}
 	switch {
 	case p.Worker.ThreadsFixed:
 		list = append(list, property{"threads.from", "caller"})

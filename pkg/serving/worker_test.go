@@ -85,13 +85,21 @@ func testWorker(mode string) {
 	if mode == "exit-once" && once("exited-once") {
 		os.Exit(7)
 	}
-	raw, err := net.Dial("unix", os.Getenv("EASCMD_WORKER_SOCKET"))
+	variable := os.Getenv
+	if variable("EASCMD_WORKER_SOCKET") == "" {
+		variable = variablesOnStdin()
+	}
+	network, address := "unix", variable("EASCMD_WORKER_SOCKET")
+	if tcp, ok := strings.CutPrefix(address, "tcp:"); ok {
+		network, address = "tcp", tcp
+	}
+	raw, err := net.Dial(network, address)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(9)
 	}
 	c := &workerConn{Conn: raw}
-	key := os.Getenv("EASCMD_WORKER_KEY")
+	key := variable("EASCMD_WORKER_KEY")
 	lowest := "1"
 	switch mode {
 	case "garbage-first":
@@ -101,7 +109,7 @@ func testWorker(mode string) {
 	case "wrong-version":
 		lowest = "99"
 	}
-	c.properties(wire.Hello, "protocol.min", lowest, "protocol.max", "99", "worker", os.Getenv("EASCMD_WORKER_ID"), "key", key, "host", "test")
+	c.properties(wire.Hello, "protocol.min", lowest, "protocol.max", "99", "worker", variable("EASCMD_WORKER_ID"), "key", key, "host", "test")
 	in := newInbox(c.Conn)
 	for {
 		h, payload, err := in.next()
@@ -196,6 +204,19 @@ func serveRequests(c *workerConn, in *inbox, mode string) {
 	}
 }
 
+// variablesOnStdin reads how to reach the gateway.
+func variablesOnStdin() func(name string) string {
+	text, _ := io.ReadAll(os.Stdin)
+	return func(name string) string {
+		for line := range strings.Lines(string(text)) {
+			if value, ok := strings.CutPrefix(line, name+"="); ok {
+				return strings.TrimSpace(value)
+			}
+		}
+		return ""
+	}
+}
+
 // awaitFile waits until a file is there.
 func awaitFile(path string) {
 	for {
@@ -220,6 +241,8 @@ func answerRequest(c *workerConn, id uint64, body []byte, cancelled *sync.Map, m
 		c.frame(wire.Header{Type: wire.Response, ID: id, Status: uint16(status)}, answer)
 	}
 	switch command {
+	case "gateway": // its end of the connection
+		reply(200, []byte(c.RemoteAddr().String()))
 	case "exception":
 		c.frame(wire.Header{Type: wire.Response, ID: id, Flags: wire.Exception}, []byte(rest))
 	case "cancellable": // waits until it is cancelled

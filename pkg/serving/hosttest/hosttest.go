@@ -48,6 +48,13 @@ type Host struct {
 	// how to crash.
 	Native bool
 
+	// VariablesOnStdin: the host reads how to reach the gateway from its standard
+	// input.
+	VariablesOnStdin bool
+
+	// TCP: the host connects by TCP.
+	TCP bool
+
 	// NoState: loading fails with an exception in this language, which has no state.
 	NoState bool
 

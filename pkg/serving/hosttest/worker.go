@@ -53,7 +53,7 @@ type Worker struct {
 	Hello map[string]string // what the worker said of itself
 
 	tb       testing.TB
-	conn     *net.UnixConn
+	conn     net.Conn
 	write    sync.Mutex
 	cutFrame bool
 
@@ -93,7 +93,11 @@ func launch(tb testing.TB, host Host, opts Options) *Worker {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { os.RemoveAll(dir) })
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"})
+	network, address := "unix", filepath.Join(dir, "s")
+	if host.TCP {
+		network, address = "tcp", "127.0.0.1:0"
+	}
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -110,11 +114,24 @@ func launch(tb testing.TB, host Host, opts Options) *Worker {
 	}
 	cmd := exec.Command(host.Command[0], host.Command[1:]...)
 	cmd.Dir = host.Dir
-	cmd.Env = slices.Concat(os.Environ(), host.Env, opts.Env, []string{
-		"EASCMD_WORKER_SOCKET=" + filepath.Join(dir, "s"),
-		"EASCMD_WORKER_ID=7",
-		"EASCMD_WORKER_KEY=the-key",
-	})
+	socket := listener.Addr().String()
+	if host.TCP {
+		socket = "tcp:" + socket
+	}
+	variables := []string{"EASCMD_WORKER_SOCKET=" + socket, "EASCMD_WORKER_ID=7", "EASCMD_WORKER_KEY=the-key"}
+	cmd.Env = slices.Concat(os.Environ(), host.Env, opts.Env)
+	if host.VariablesOnStdin {
+		r, w, err := os.Pipe() // not a reader, which would be waited for
+		if err != nil {
+			tb.Fatal(err)
+		}
+		defer r.Close()
+		w.WriteString(strings.Join(variables, "\n") + "\n")
+		w.Close()
+		cmd.Stdin = r
+	} else {
+		cmd.Env = append(cmd.Env, variables...)
+	}
 	if host.Native {
 		if w.crash, err = os.CreateTemp(dir, "crash"); err != nil {
 			tb.Fatal(err)
@@ -165,7 +182,7 @@ func launch(tb testing.TB, host Host, opts Options) *Worker {
 	accepted := make(chan error, 1)
 	go func() {
 		var err error
-		w.conn, err = listener.AcceptUnix()
+		w.conn, err = listener.Accept()
 		accepted <- err
 	}()
 	select {
@@ -499,7 +516,7 @@ func readAnyFrame(r io.Reader) (frame, error) {
 }
 
 // takeOver ends the reading of frames and returns the connection.
-func (w *Worker) takeOver() *net.UnixConn {
+func (w *Worker) takeOver() net.Conn {
 	w.conn.SetReadDeadline(time.Unix(1, 0))
 	<-w.gone
 	w.conn.SetReadDeadline(time.Time{})
