@@ -208,7 +208,7 @@ func (o *serveOptions) prepareInImage(ctx context.Context, plan *runplan.Plan, e
 	say := func(kind event.Type, message, hint string) {
 		emit(event.Event{Type: kind, Time: time.Now(), Message: message, Hint: hint})
 	}
-	report, err := localtest.Check(plan, "the image "+o.image)
+	report, err := localtest.Check(ctx, plan, "the image "+o.image)
 	entry, relErr := filepath.Rel(plan.Processor.Dir, plan.Processor.Entry)
 	if relErr != nil {
 		entry = plan.Processor.Entry

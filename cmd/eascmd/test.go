@@ -440,7 +440,7 @@ func (t *testRun) prepareProcess(ctx context.Context, cache string) error {
 		return err
 	}
 	var err error
-	t.report, err = localtest.Check(t.plan, "")
+	t.report, err = localtest.Check(ctx, t.plan, "")
 	t.showReport()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package localtest
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 //
 // Of a Python program it is only looked at whether it is there, and which paths
 // it names: its syntax is for the interpreter that will run it.
-func Check(plan *runplan.Plan, place string) (check.Report, error) {
+func Check(ctx context.Context, plan *runplan.Plan, place string) (check.Report, error) {
 	if err := entryExists(plan.Language, plan.Processor); err != nil {
 		return check.Report{}, err
 	}

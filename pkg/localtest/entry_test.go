@@ -30,7 +30,7 @@ func TestEntryExists(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, tt.files)
-			_, err := Check(&runplan.Plan{Processor: runplan.Processor{Dir: dir, Entry: filepath.Join(dir, tt.entry)}}, "")
+			_, err := Check(t.Context(), &runplan.Plan{Processor: runplan.Processor{Dir: dir, Entry: filepath.Join(dir, tt.entry)}}, "")
 			if fault.KindOf(err) != fault.Description || err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(fault.HintOf(err), tt.hint) {
 				t.Errorf("kind %v of %v (hint %q)", fault.KindOf(err), err, fault.HintOf(err))
 			}
@@ -62,11 +62,11 @@ int process(void *m, const void *i, int n, void **o, int *s) { return helper(); 
 		}
 	}
 	plan := &runplan.Plan{Processor: runplan.Processor{Dir: dir, Entry: filepath.Join(dir, "lib.so")}}
-	if _, err := Check(plan, ""); fault.KindOf(err) != fault.Processor || !strings.Contains(err.Error(), "libfriend.so") {
+	if _, err := Check(t.Context(), plan, ""); fault.KindOf(err) != fault.Processor || !strings.Contains(err.Error(), "libfriend.so") {
 		t.Errorf("without the library: %v", err)
 	}
 	plan.Worker.Env = []runplan.Env{{Name: "LD_LIBRARY_PATH", Value: "/nowhere:" + libraries}}
-	if _, err := Check(plan, ""); err != nil {
+	if _, err := Check(t.Context(), plan, ""); err != nil {
 		t.Errorf("with LD_LIBRARY_PATH: %v", err)
 	}
 }

@@ -169,7 +169,7 @@ func (in *instance) prepare(ctx context.Context) error {
 	if in.opts.Daemon != nil {
 		return nil
 	}
-	if _, err := localtest.Check(in.plan, ""); err != nil {
+	if _, err := localtest.Check(ctx, in.plan, ""); err != nil {
 		return err
 	}
 	_, err = localtest.FindHost(ctx, in.plan, hosts.Options{CacheDir: in.opts.CacheDir, Log: in.step})
