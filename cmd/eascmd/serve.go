@@ -6,9 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,10 +14,7 @@ import (
 	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/engine/child"
 	"github.com/openeas/eascmd/pkg/engine/docker"
-	"github.com/openeas/eascmd/pkg/engine/hosts"
 	"github.com/openeas/eascmd/pkg/engine/process"
-	"github.com/openeas/eascmd/pkg/localtest"
-	"github.com/openeas/eascmd/pkg/localtest/check"
 	"github.com/openeas/eascmd/pkg/runplan"
 	"github.com/openeas/eascmd/pkg/serving/event"
 )
@@ -107,7 +102,10 @@ func (o *serveOptions) run(ctx context.Context, a *app, path string) error {
 		runOptions.Lifeline = in
 	}
 	if o.image != "" {
-		runOptions.Prepare = o.prepareInImage
+		runOptions.Prepare = func(ctx context.Context, plan *runplan.Plan, emit func(event.Event)) error {
+			r := imageRun{plan: plan, place: "the image " + o.image, cacheDir: o.runtimeDir, emit: emit}
+			return r.prepare(ctx)
+		}
 	}
 	plan, err := o.readPlan(in, path)
 	if err != nil {
@@ -199,72 +197,4 @@ func limitGarbage(plan *runplan.Plan) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit)
 	}
-}
-
-// prepareInImage does what can only be done where the processor will run: it
-// checks the processor against what the image has, and finds the host for the
-// image's C library.
-func (o *serveOptions) prepareInImage(ctx context.Context, plan *runplan.Plan, emit func(event.Event)) error {
-	say := func(kind event.Type, message, hint string) {
-		emit(event.Event{Type: kind, Time: time.Now(), Message: message, Hint: hint})
-	}
-	report, err := localtest.Check(ctx, plan, "the image "+o.image)
-	entry, relErr := filepath.Rel(plan.Processor.Dir, plan.Processor.Entry)
-	if relErr != nil {
-		entry = plan.Processor.Entry
-	}
-	for _, p := range report.Problems {
-		if p.Severity == check.Warning {
-			say(event.Warning, entry+": "+p.Text, p.Hint)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	say(event.Checked, entry, "")
-	if len(plan.Worker.Command) > 0 {
-		return nil
-	}
-	if plan.Language == "python" {
-		return o.usePythonInImage(plan, say)
-	}
-	host, err := hosts.CPP(ctx, hosts.Options{
-		Dirs:     []string{docker.HostsDir},
-		CacheDir: o.runtimeDir,
-		Log:      func(text string) { say(event.Log, text, "") },
-	})
-	if err != nil {
-		return err
-	}
-	plan.Worker.Command = []string{host}
-	return nil
-}
-
-// usePythonInImage has the plan run the processor with its interpreter, or the
-// one that the image has.
-func (o *serveOptions) usePythonInImage(plan *runplan.Plan, say func(kind event.Type, message, hint string)) error {
-	place := "the image " + o.image
-	python, err := localtest.FindPython(plan.Processor.Dir, true)
-	if err != nil {
-		return fault.New(fault.KindOf(err), "%s: %w", place, err).WithHint("%s", fault.HintOf(err))
-	}
-	if !python.Own {
-		say(event.Warning, "the processor has no ENV: it is run with the Python of "+place+", "+python.Path,
-			"`eascmd pysdk init` makes a project with an ENV that goes into its package; `eascmd image build` puts one into an image")
-	}
-	libraryPath, _ := localtest.Variable(plan, "LD_LIBRARY_PATH")
-	if err := check.Interpreter(python.Path, check.Options{
-		WorkDir: plan.Processor.Dir, LibraryPath: filepath.SplitList(libraryPath), Place: place,
-	}); err != nil {
-		return err
-	}
-	sdk, err := hosts.Python(hosts.Options{CacheDir: o.runtimeDir})
-	if err != nil {
-		return err
-	}
-	plan.Worker.Command = python.Command(sdk, plan.Processor.Entry)
-	// What is compiled here goes with the container, or would lie among the
-	// user's own files.
-	plan.Worker.Env = append([]runplan.Env{{Name: "PYTHONDONTWRITEBYTECODE", Value: "1"}}, plan.Worker.Env...)
-	return nil
 }
