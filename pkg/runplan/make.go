@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/jvm"
 	"github.com/openeas/eascmd/pkg/service"
 )
 
@@ -103,9 +104,13 @@ func Make(d *service.Description, w Workspace, command []string, o Overrides) (*
 	p.Properties["rpc.max_queue_size"] = strconv.Itoa(p.Gateway.MaxQueueSize)
 	p.Properties["eas.workspace"] = w.Dir
 	p.Worker.Env = environment(d, p, o.Env)
-	if d.ProcessorType == "python" {
+	switch d.ProcessorType {
+	case "python":
 		p.Worker.HTTP = true
 		p.Worker.Unset = []string{"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONPLATLIBDIR", "PYTHONINSPECT"}
+	case "java":
+		p.Worker.VariablesOnStdin = true
+		p.Worker.Unset = jvm.Variables
 	}
 	return p, nil
 }

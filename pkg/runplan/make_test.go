@@ -243,3 +243,27 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// A JVM is told of the gateway in a way that leaves nothing behind, and takes no
+// options from where eascmd was started: only the description's.
+func TestMakeJava(t *testing.T) {
+	d := describe(t, `{"name": "scores", "processor_path": "./p.jar", "processor_mainclass": "com.example.Scores", "processor_type": "java",
+		"processor_jvm_options": "-Xmx4g", "processor_envs": [{"name": "JAVA_TOOL_OPTIONS", "value": "-ea"}]}`)
+	p, err := Make(d, at, nil, Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Processor{Dir: "/w/predictor/echo", MainClass: "com.example.Scores", JVMOptions: "-Xmx4g", ModelEntry: "/w//model/"}
+	if d := cmp.Diff(want, p.Processor); d != "" {
+		t.Errorf("processor (-want +got):\n%s", d)
+	}
+	if !p.Worker.VariablesOnStdin || p.Worker.TCP || p.Worker.HTTP {
+		t.Errorf("the worker is %+v", p.Worker)
+	}
+	if d := cmp.Diff([]string{"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}, p.Worker.Unset); d != "" {
+		t.Errorf("variables that it does not get (-want +got):\n%s", d)
+	}
+	if got, want := p.Worker.Env[len(p.Worker.Env)-1], (Env{"JAVA_TOOL_OPTIONS", "-ea"}); got != want {
+		t.Errorf("the last variable is %v, want %v", got, want)
+	}
+}
