@@ -1,0 +1,10 @@
+package com.example;
+
+/** A processor that takes and returns text, and has no Load. */
+public class Text {
+    public Text(String modelEntry, String modelConfig) {}
+
+    public String Process(String input) {
+        return input.equals("null") ? null : input.length() + ":" + input;
+    }
+}
