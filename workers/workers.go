@@ -16,6 +16,12 @@ var CPPHost string
 //go:embed python/eashost.py python/allspark/*.py python/allspark/py.typed
 var Python embed.FS
 
+// Java holds the sources of the host for Java processors, in its directory
+// "java/eashost". They are for Java 8 and newer and need nothing but that.
+//
+//go:embed java/eashost/*.java
+var Java embed.FS
+
 // Vectors holds the test vectors of the worker protocol, in its directory
 // "vectors"; README.md there describes their form.
 //
