@@ -1,7 +1,6 @@
 package source
 
 import (
-	"archive/zip"
 	"context"
 	"debug/elf"
 	"errors"
@@ -236,67 +235,26 @@ func (p *part) lacks(err error) error {
 	return nil
 }
 
-// checkJava looks for the main class.
+// checkJava checks a processor in Java. Which Java runs it on EAS is not known.
 func (p *part) checkJava(dir string) error {
-	class := p.Description.ProcessorMainClass
-	if class == "" {
+	d := p.Description
+	if d.ProcessorMainClass == "" {
 		return nil
 	}
-	file := strings.ReplaceAll(class, ".", "/") + ".class"
-	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(file))); err == nil {
-		return nil
+	processor := check.JavaProcessor{Dir: dir, MainClass: d.ProcessorMainClass}
+	if d.ProcessorEntry != "" {
+		processor.Entry = filepath.Join(dir, filepath.FromSlash(d.ProcessorEntry))
 	}
-	jars, similar := 0, ""
-	found := errors.New("found")
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.EqualFold(filepath.Ext(path), ".jar") {
-			return err
-		}
-		jars++
-		has, near, err := inJar(path, file)
-		switch {
-		case err != nil:
-			return fault.New(fault.Processor, "%s is no Java archive: %w", e.Name(), err).WithHint("build it again")
-		case has:
-			return found
-		case similar == "":
-			similar = near
-		}
-		return nil
-	})
-	switch {
-	case errors.Is(err, found):
-		return nil
-	case err != nil:
-		return err
-	case jars == 0:
-		return fault.New(fault.Processor, "the processor holds neither a .jar nor the class %s", class).WithHint("build it first")
-	}
-	problem := fault.New(fault.Description, "processor_mainclass: there is no class %s in the processor", class)
-	if similar != "" {
-		return problem.WithHint("did you mean %s?", similar)
-	}
-	return problem.WithHint("write it with its package, such as com.example.Processor")
-}
-
-// inJar reports whether a Java archive has a class, and names one that is called
-// alike.
-func inJar(path, file string) (has bool, near string, err error) {
-	z, err := zip.OpenReader(path)
+	report, _, err := check.Java(processor, check.JavaOptions{Place: eas})
 	if err != nil {
-		return false, "", err
+		return err
 	}
-	defer z.Close()
-	for _, f := range z.File {
-		if f.Name == file {
-			return true, "", nil
-		}
-		name, ok := strings.CutSuffix(f.Name, ".class")
-		if ok && near == "" && strings.EqualFold(name[strings.LastIndexByte(name, '/')+1:]+".class", file[strings.LastIndexByte(file, '/')+1:]) {
-			near = strings.ReplaceAll(name, "/", ".")
+	for _, problem := range report.Problems {
+		if problem.Severity == check.Warning {
+			p.warn(d.ProcessorMainClass+": "+problem.Text, problem.Hint)
 		}
 	}
-	return false, near, nil
+	return report.Err()
 }
 
 // checkModelEntry warns of a model_entry that the model does not have. It is no

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openeas/eascmd/internal/classfile"
+	"github.com/openeas/eascmd/internal/classfile/classtest"
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/pkg/config"
 	"github.com/openeas/eascmd/pkg/config/credentials"
@@ -534,9 +536,17 @@ func TestPrefix(t *testing.T) {
 	}
 }
 
+// javaProcessor is a class file with what EAS calls.
+func javaProcessor(name string) string {
+	return string(classtest.Bytes(classfile.Class{Access: classfile.Public, Name: name, Methods: []classfile.Member{
+		{Access: classfile.Public, Name: "<init>", Descriptor: "(Ljava/lang/String;Ljava/lang/String;)V"},
+		{Access: classfile.Public, Name: "Process", Descriptor: "([B)[B"},
+	}}))
+}
+
 func TestJava(t *testing.T) {
 	b := newBench(t, map[string]string{
-		"classes/com/example/Echo.class": "class",
+		"classes/com/example/Echo.class": javaProcessor("com.example.Echo"),
 		"classes/META-INF/MANIFEST.MF":   "Manifest-Version: 1.0\n",
 		"lib/readme":                     "x",
 	})
@@ -556,9 +566,9 @@ func TestJava(t *testing.T) {
 		{"jar", "echo.jar", "com.example.Echo", "", ""},
 		{"directory of jars", "lib", "com.example.Echo", "", ""},
 		{"directory of classes", "classes", "com.example.Echo", "", ""},
-		{"another package", "echo.jar", "com.other.Echo", "there is no class com.other.Echo", "com.example.Echo"},
-		{"not there", "lib", "Nothing", "there is no class Nothing", "with its package"},
-		{"no jar", "broken.jar", "com.example.Echo", "broken.jar is no Java archive", "build it again"},
+		{"another package", "echo.jar", "com.other.Echo", "com.other.Echo cannot be used as a processor: no class of this name is in echo.jar", "com.example.Echo"},
+		{"not there", "lib", "Nothing", "no class of this name is in echo.jar", "com.example.Echo"},
+		{"no jar", "broken.jar", "com.example.Echo", "broken.jar is no jar but a text file", "build or copy it again"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b.write("service.json", text(tt.path, tt.class))
