@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openeas/eascmd/internal/jvm"
 	"github.com/openeas/eascmd/internal/rundir"
 	"github.com/openeas/eascmd/pkg/runplan"
 )
@@ -22,11 +23,12 @@ import (
 const (
 	partCPP    = "cpp" // C++ services, and what does not depend on a language
 	partPython = "python"
+	partJava   = "java"
 	partPack   = "pack"
 	partUpload = "upload"
 )
 
-var parts = []string{partCPP, partPython, partPack, partUpload}
+var parts = []string{partCPP, partPython, partJava, partPack, partUpload}
 
 // bench is one run of all measurements.
 type bench struct {
@@ -42,6 +44,9 @@ type bench struct {
 	interpreter *interpreter // nil: there is none
 	venv        string       // environment with Python's peers; empty: it cannot be had
 	uploadVenv  string       // environment with the peers of uploads; empty: it cannot be had
+
+	java      *jvm.Runtime // nil: there is no JDK
+	javaPeers []javaPeer   // that can be had
 }
 
 // figures are what was measured. What could not be is nil.
@@ -57,6 +62,7 @@ type figures struct {
 	InContainer  *inContainer   `json:"inContainer,omitempty"`
 	Memory       *memoryFigures `json:"memory,omitempty"`
 	Python       *pythonFigures `json:"python,omitempty"`
+	Java         *javaFigures   `json:"java,omitempty"`
 	Packing      *packFigures   `json:"packing,omitempty"`
 	Uploads      *uploadFigures `json:"uploads,omitempty"`
 }
@@ -90,6 +96,9 @@ func (b *bench) run(ctx context.Context) error {
 	if b.measures(partUpload) && b.interpreter == nil {
 		steps = append(steps, b.findPython)
 	}
+	if b.measures(partJava) {
+		steps = append(steps, b.findJava, b.buildJava)
+	}
 	for _, step := range append(steps, b.describeMachine) {
 		if err := step(ctx); err != nil {
 			return err
@@ -109,6 +118,9 @@ func (b *bench) run(ctx context.Context) error {
 	}
 	if b.measures(partPython) {
 		measurements = append(measurements, b.measurePython)
+	}
+	if b.measures(partJava) {
+		measurements = append(measurements, b.measureJava)
 	}
 	if b.measures(partPack) {
 		measurements = append(measurements, b.measurePacking)

@@ -25,7 +25,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"--rounds", "0"}, 2},
 		{[]string{"--packs", "0"}, 2},
 		{[]string{"--uploads", "0"}, 2},
-		{[]string{"--only", "python,java"}, 2},
+		{[]string{"--only", "python,fortran"}, 2},
 		{[]string{"--duration", "10ms"}, 2},
 	} {
 		var out, talk bytes.Buffer

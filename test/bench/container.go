@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,10 +20,16 @@ import (
 	"github.com/openeas/eascmd/pkg/engine/docker"
 )
 
+// containerStarts are times of containers that are started anew for each, in
+// milliseconds.
+type containerStarts struct {
+	FirstAnswer []float64 `json:"firstAnswer"` // until the answer is on standard output
+	DockerRun   []float64 `json:"dockerRun"`   // until a container of an empty program has ended
+}
+
 // inContainer is what was measured of the Docker engine.
 type inContainer struct {
-	FirstAnswer []float64 `json:"firstAnswer"` // ms until the answer is on standard output
-	DockerRun   []float64 `json:"dockerRun"`   // ms until a container of an empty program has ended
+	containerStarts
 
 	// The same processor on both engines: in a process, and in a container by the
 	// port that it publishes and by its own address.
@@ -42,7 +49,27 @@ const serviceImage = "the image that services run in"
 const engineTime = time.Minute
 
 // measureInContainer measures the Docker engine, if there is one.
-func (b *bench) measureInContainer(ctx context.Context) (err error) {
+func (b *bench) measureInContainer(ctx context.Context) error {
+	c, err := b.findContainers(ctx, b.path("testdata", "service.json"), b.environment())
+	if c == nil || err != nil {
+		return err
+	}
+	defer c.Close()
+	f := new(inContainer)
+	if f.containerStarts, err = c.measureStarts(ctx); err != nil {
+		return err
+	}
+	b.figures.InContainer = f
+	if !b.has("wrk") {
+		return nil
+	}
+	return c.measureThroughput(ctx)
+}
+
+// findContainers connects to the daemon of this machine, and runs a service there
+// once: the image is built or pulled for neither side. It returns nil, and notes
+// what is missing, where that cannot be.
+func (b *bench) findContainers(ctx context.Context, description string, env []string) (*containers, error) {
 	d, err := docker.Connect(ctx, docker.ConnectOptions{})
 	if err == nil && !d.SameMachine() {
 		d.Close()
@@ -50,71 +77,81 @@ func (b *bench) measureInContainer(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		b.lack(dockerEngine, err)
-		return nil
+		return nil, nil
 	}
-	defer d.Close()
 	b.figures.Machine.Versions["docker"] = d.Info.ServerVersion
-	// The image is built or pulled for neither side.
-	c := &containers{bench: b, Daemon: d}
-	if _, err := output(ctx, b.dir, c.environment(), c.testCommand("--data", firstBody)...); err != nil {
+	c := &containers{bench: b, Daemon: d, description: description, env: env}
+	if _, err := output(ctx, b.dir, c.environment(), c.firstAnswer()...); err != nil {
+		d.Close()
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		b.lack(serviceImage, err)
-		return nil
+		return nil, nil
 	}
-	image, err := d.ImageState(ctx, "")
+	if c.image, err = c.serviceImage(ctx); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// serviceImage returns the image that the service runs in.
+func (c *containers) serviceImage(ctx context.Context) (image string, err error) {
+	s, name, err := c.test(ctx, "image", c.description, c.environment())
 	if err != nil {
-		return err
+		return "", err
 	}
-	c.image = image.Built
-	b.figures.InContainer = new(inContainer)
-	if err := c.measureStarts(ctx); err != nil {
-		return err
-	}
-	if !b.has("wrk") {
-		return nil
-	}
-	return c.measureThroughput(ctx)
+	defer func() { err = errors.Join(err, s.end()) }()
+	info, err := c.inspect(ctx, name)
+	return info.Image, err
 }
 
 // lack notes that something is missing, and says why.
 func (b *bench) lack(what string, why error) {
 	b.say("missing: %s: %v", what, why)
-	b.figures.Missing = append(b.figures.Missing, what)
+	if !slices.Contains(b.figures.Missing, what) {
+		b.figures.Missing = append(b.figures.Missing, what)
+	}
 }
 
-// containers measures one daemon.
+// containers measures one daemon with one service.
 type containers struct {
 	*bench
 	*docker.Daemon
-	image string
+	description string   // of the service
+	env         []string // without what chooses an engine
+	image       string   // that the service runs in
 }
 
 // environment leads to the daemon, which somebody's settings may have chosen.
 func (c *containers) environment() []string {
-	return c.bench.environment("DOCKER_HOST="+c.Endpoint, "EASCMD_TEST_ENGINE=docker")
+	return append(slices.Clip(c.env), "DOCKER_HOST="+c.Endpoint, "EASCMD_TEST_ENGINE=docker")
 }
 
-func (c *containers) measureStarts(ctx context.Context) error {
+// firstAnswer is the command whose answer is waited for.
+func (c *containers) firstAnswer() []string {
+	return []string{c.eascmd, "test", c.description, "--data", firstBody}
+}
+
+func (c *containers) measureStarts(ctx context.Context) (s containerStarts, err error) {
 	c.say("first answer in a container, %d times", c.repeats)
-	f := c.figures.InContainer
 	for range c.repeats {
-		answer, _, err := c.timedIn(ctx, c.environment(), firstBody, c.testCommand("--data", firstBody)...)
+		answer, _, err := c.timedIn(ctx, c.environment(), firstBody, c.firstAnswer()...)
 		if err != nil {
-			return err
+			return s, err
 		}
 		empty, err := c.runEmpty(ctx)
 		if err != nil {
-			return err
+			return s, err
 		}
-		f.FirstAnswer = append(f.FirstAnswer, milliseconds(answer))
-		f.DockerRun = append(f.DockerRun, milliseconds(empty))
+		s.FirstAnswer = append(s.FirstAnswer, milliseconds(answer))
+		s.DockerRun = append(s.DockerRun, milliseconds(empty))
 	}
-	return nil
+	return s, nil
 }
 
 // runEmpty does what `docker run --rm` does with a program that does nothing and
@@ -202,18 +239,23 @@ func (c *containers) call(ctx context.Context, method, path string, body, answer
 // both as `eascmd test` starts them.
 func (c *containers) measureThroughput(ctx context.Context) (err error) {
 	end := func(s *server) { err = errors.Join(err, s.end()) }
-	process, _, err := c.test(ctx, "in-process", "EASCMD_TEST_ENGINE=process")
+	description := c.path("testdata", "unlimited.json")
+	process, _, err := c.test(ctx, "in-process", description, append(slices.Clip(c.env), "EASCMD_TEST_ENGINE=process"))
 	if err != nil {
 		return err
 	}
 	defer end(process)
-	published, name, err := c.test(ctx, "in-container", "EASCMD_TEST_ENGINE=docker", "DOCKER_HOST="+c.Endpoint)
+	published, name, err := c.test(ctx, "in-container", description, c.environment())
 	if err != nil {
 		return err
 	}
 	defer end(published)
 	direct := *published
-	if direct.address, err = c.addressOf(ctx, name); err != nil {
+	info, err := c.inspect(ctx, name)
+	if err != nil {
+		return err
+	}
+	if direct.address, err = info.address(); err != nil {
 		return err
 	}
 	if err := direct.check(ctx); err != nil {
@@ -242,14 +284,13 @@ func (c *containers) measureThroughput(ctx context.Context) (err error) {
 
 // test starts a service with `eascmd test`, waits until it is ready, and returns
 // it and the name of its container, if it is in one.
-func (c *containers) test(ctx context.Context, name string, env ...string) (s *server, container string, err error) {
-	description := c.path("testdata", "unlimited.json")
+func (c *containers) test(ctx context.Context, name, description string, env []string) (s *server, container string, err error) {
 	out, w, err := os.Pipe()
 	if err != nil {
 		return nil, "", err
 	}
 	defer out.Close() // nothing comes after the result
-	child, err := start(ctx, c.path(name+".log"), c.bench.environment(env...), w, c.eascmd, "test", description, "-o", "json")
+	child, err := start(ctx, c.path(name+".log"), env, w, c.eascmd, "test", description, "-o", "json")
 	w.Close()
 	if err != nil {
 		return nil, "", err
@@ -277,23 +318,27 @@ func (c *containers) test(ctx context.Context, name string, env ...string) (s *s
 	return s, ready.Container, nil
 }
 
-// addressOf is where a container's gateway listens, without the port that is
-// published.
-func (c *containers) addressOf(ctx context.Context, container string) (string, error) {
+// containerInfo is what is asked of a container.
+type containerInfo struct {
+	Image           string
+	NetworkSettings struct {
+		Networks map[string]struct{ IPAddress string }
+	}
+}
+
+func (c *containers) inspect(ctx context.Context, container string) (info containerInfo, err error) {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
-	var info struct {
-		NetworkSettings struct {
-			Networks map[string]struct{ IPAddress string }
-		}
-	}
-	if err := c.call(ctx, http.MethodGet, "/containers/"+container+"/json", nil, &info); err != nil {
-		return "", err
-	}
+	return info, c.call(ctx, http.MethodGet, "/containers/"+container+"/json", nil, &info)
+}
+
+// address is where a container's gateway listens, without the port that is
+// published.
+func (info *containerInfo) address() (string, error) {
 	for _, n := range info.NetworkSettings.Networks {
 		if n.IPAddress != "" {
 			return net.JoinHostPort(n.IPAddress, "8080"), nil
 		}
 	}
-	return "", fmt.Errorf("the container %s has no address", container)
+	return "", errors.New("the container has no address")
 }

@@ -2,15 +2,15 @@
 
 // Command bench measures eascmd against its goals and its peers, all in one
 // run: throughput, latency at half load, instructions of a request, the first
-// answer on both engines, size and memory; Python services; packing; uploads.
-// docs/performance.md tells how and what it found.
+// answer on both engines, size and memory; Python and Java services; packing;
+// uploads. docs/performance.md tells how and what it found.
 //
-//	go run ./test/bench [--only cpp,python,pack,upload] [--markdown] [--json FILE]
+//	go run ./test/bench [--only cpp,python,java,pack,upload] [--markdown] [--json FILE]
 //
-// It compiles what it needs, installs Python's peers into a cache of its own,
-// starts every server on 127.0.0.1, and ends all that it started. A missed goal
-// is a result, not a failure: the exit status is 0 unless something could not
-// be measured that should have been.
+// It compiles what it needs, installs the peers of Python and Java into a cache
+// of its own, starts every server on 127.0.0.1, and ends all that it started. A
+// missed goal is a result, not a failure: the exit status is 0 unless something
+// could not be measured that should have been.
 package main
 
 import (
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	flags.IntVar(&o.repeats, "repeats", 20, "starts of a program that are timed")
 	flags.IntVar(&o.requests, "requests", 8000, "requests counted under valgrind")
 	flags.StringVar(&o.python, "python", "python3", "`interpreter` of all Python services")
-	flags.StringVar(&o.cache, "cache", "", "`directory` in which Python's peers and what is packed are kept (default .cache/bench in the sources)")
+	flags.StringVar(&o.cache, "cache", "", "`directory` in which the peers of Python and Java, and what is packed, are kept (default .cache/bench in the sources)")
 	flags.IntVar(&o.packs, "packs", 3, "rounds of packing; every packer has its turn in each")
 	flags.IntVar(&o.uploadRounds, "uploads", 3, "rounds of uploads; every client has its turn in each")
 	flags.BoolVar(&o.markdown, "markdown", false, "write the figures into docs/performance.md")

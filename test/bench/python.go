@@ -164,21 +164,9 @@ func (b *bench) uvicornCommand(module, address string) []string {
 }
 
 func (b *bench) uvicorn(ctx context.Context, module string) (*server, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	c, err := start(ctx, b.path(module+".log"), b.environment(), nil, b.uvicornCommand(module, address)...)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{name: module, address: address, child: c, signal: syscall.SIGTERM, front: []int{c.pid()}}
-	if err := s.awaitPort(ctx); err != nil {
-		c.cmd.Process.Kill()
-		<-c.done
-		return nil, fmt.Errorf("%s: %w", module, err)
-	}
-	return s, s.check(ctx)
+	return b.startPeer(ctx, module, b.environment(), syscall.SIGTERM, func(address string) []string {
+		return b.uvicornCommand(module, address)
+	})
 }
 
 func (s *pythonServers) memory() (*pythonMemory, error) {
@@ -298,23 +286,9 @@ func (b *bench) measurePythonStarts(ctx context.Context, project string) error {
 	return nil
 }
 
-// uvicornStart returns the time from the start of a peer to its first answer. It
-// is asked every millisecond whether it is there.
+// uvicornStart returns the time from the start of a peer to its first answer.
 func (b *bench) uvicornStart(ctx context.Context, module string) (time.Duration, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return 0, err
-	}
-	begin := time.Now()
-	c, err := start(ctx, b.path(module+"-start.log"), b.environment(), nil, b.uvicornCommand(module, address)...)
-	if err != nil {
-		return 0, err
-	}
-	s := &server{name: module, address: address, child: c, signal: syscall.SIGTERM}
-	err = s.awaitPortEvery(ctx, time.Millisecond)
-	if err == nil {
-		_, err = load{address: address, request: s.request(), answer: bodySize, connections: 1, requests: 1}.run(ctx)
-	}
-	took := time.Since(begin)
-	return took, errors.Join(err, s.end())
+	return b.timeToAnswer(ctx, module, b.environment(), syscall.SIGTERM, func(address string) []string {
+		return b.uvicornCommand(module, address)
+	})
 }

@@ -50,6 +50,8 @@ func (f *figures) rows(part string) []row {
 	switch part {
 	case partPython:
 		return f.pythonRows()
+	case partJava:
+		return f.javaRows()
 	case partPack:
 		return f.packRows()
 	case partUpload:
@@ -159,7 +161,7 @@ func (f *figures) startRows() []row {
 }
 
 func (f *figures) containerRows() []row {
-	answer := row{what: "first answer, Docker engine, C++", goal: fmt.Sprintf("≤ docker run + %.0f ms", containerGoal)}
+	answer := row{what: "first answer, Docker engine, C++", goal: containerGoalText}
 	published := row{what: "C++ echo in a container, published port", goal: noGoal}
 	address := row{what: "C++ echo in a container, its own address", goal: noGoal}
 	c := f.InContainer
@@ -169,14 +171,7 @@ func (f *figures) containerRows() []row {
 		address.measured = published.measured
 		return []row{answer, published, address}
 	}
-	if len(c.FirstAnswer) == 0 {
-		answer.measured = f.missing()
-	} else {
-		ours, peer := median(c.FirstAnswer), median(c.DockerRun)
-		answer.measured, answer.peer = ms(ours), "docker run of an empty program: "+ms(peer)
-		answer.ratio = fmt.Sprintf("%+.2f ms", ours-peer)
-		answer.verdict = judgeDifference(c.FirstAnswer, c.DockerRun, containerGoal)
-	}
+	answer = c.row(f, answer.what)
 	process := column(c.Process, perSecond)
 	for _, r := range []struct {
 		row   *row
@@ -191,6 +186,22 @@ func (f *figures) containerRows() []row {
 		r.row.ratio = times(median(ratios(speed, process)))
 	}
 	return []row{answer, published, address}
+}
+
+var containerGoalText = fmt.Sprintf("≤ docker run + %.0f ms", containerGoal)
+
+// row compares the service's first answer with an empty program.
+func (s *containerStarts) row(f *figures, what string) row {
+	r := row{what: what, goal: containerGoalText}
+	if len(s.FirstAnswer) == 0 {
+		r.measured = f.missing()
+		return r
+	}
+	ours, peer := median(s.FirstAnswer), median(s.DockerRun)
+	r.measured, r.peer = ms(ours), "docker run of an empty program: "+ms(peer)
+	r.ratio = fmt.Sprintf("%+.2f ms", ours-peer)
+	r.verdict = judgeDifference(s.FirstAnswer, s.DockerRun, containerGoal)
+	return r
 }
 
 func (f *figures) memoryRows() []row {
@@ -250,6 +261,8 @@ func (f *figures) versions(part string) map[string]string {
 	switch {
 	case part == partPython && f.Python != nil:
 		known = maps.Clone(f.Python.Versions)
+	case part == partJava && f.Java != nil:
+		known = maps.Clone(f.Java.Versions)
 	case part == partPack && f.Packing != nil:
 		known = maps.Clone(f.Packing.Versions)
 	case part == partUpload && f.Uploads != nil:

@@ -32,8 +32,8 @@ func measured() *figures {
 		Instructions: &instructions{Requests: 10, Gateway: 20000, Host: 800, Nginx: 8000},
 		Starts:       &starts{FirstAnswer: []float64{70}, WholeTest: []float64{90}, Help: []float64{7}, Empty: []float64{1}},
 		InContainer: &inContainer{
-			FirstAnswer: []float64{400, 420, 440}, DockerRun: []float64{300, 310, 320},
-			Process: turns(30000, 0), Published: turns(15000, 0), Address: turns(27000, 0),
+			containerStarts: containerStarts{FirstAnswer: []float64{400, 420, 440}, DockerRun: []float64{300, 310, 320}},
+			Process:         turns(30000, 0), Published: turns(15000, 0), Address: turns(27000, 0),
 		},
 		Memory: &memoryFigures{
 			Rest: resident{17e6, 2e6}, Loaded: resident{22e6, 2.5e6},
@@ -51,6 +51,7 @@ func measured() *figures {
 			Starts:   &pythonStarts{Eascmd: []float64{80}, Uvicorn: []float64{160}, FastAPI: []float64{400}, Bare: []float64{40}},
 			Projects: &projects{Init: []float64{2}, Venv: []float64{4}},
 		},
+		Java: measuredJava(turns, runs),
 		Packing: &packFigures{
 			Versions: map[string]string{"conda-pack": "0.9.2"},
 			Tree:     treeSize{Entries: 23456, Bytes: 731e6},
@@ -165,6 +166,7 @@ func TestVersions(t *testing.T) {
 	for part, want := range map[string]map[string]string{
 		partCPP:    {"wrk": "4.1.0", "go": "1.26"},
 		partPython: {"wrk": "4.1.0", "go": "1.26", "python": "3.11.7", "uvicorn": "0.54.0"},
+		partJava:   {"wrk": "4.1.0", "go": "1.26", "java": "17.0.15", "Undertow": "2.3"},
 		partPack:   {"go": "1.26", "conda-pack": "0.9.2"},
 		partUpload: {"go": "1.26", "rclone": "1.75.2"},
 	} {
@@ -253,7 +255,7 @@ func TestRowsWithoutDocker(t *testing.T) {
 		f := measured()
 		f.Missing, f.InContainer = tt.missing, nil
 		if tt.start != nil {
-			f.InContainer = &inContainer{FirstAnswer: tt.start, DockerRun: tt.start}
+			f.InContainer = &inContainer{containerStarts: containerStarts{FirstAnswer: tt.start, DockerRun: tt.start}}
 		}
 		for i, r := range f.containerRows() {
 			if tt.want[i] == "" {
