@@ -445,18 +445,33 @@ func (t *testRun) prepareProcess(ctx context.Context, cache string) error {
 	if err != nil {
 		return err
 	}
-	t.term.OK("Checked processor [%s]", path.Clean(t.description.ProcessorEntry))
+	t.term.OK("Checked processor [%s]", t.processorName())
 	if err := t.useGPUs(ctx); err != nil {
 		return err
 	}
-	python, err := localtest.FindHost(ctx, t.plan, hosts.Options{CacheDir: cache, Log: func(text string) { t.term.Info("%s", text) }})
+	host, err := localtest.FindHost(ctx, t.plan, hosts.Options{CacheDir: cache, Log: func(text string) { t.term.Info("%s", text) }})
 	if err != nil {
 		return err
 	}
-	if python != nil {
-		t.warnOfPython(python)
+	switch {
+	case host.Python != nil:
+		t.warnOfPython(host.Python)
+	case host.Java != nil:
+		t.term.Info("java %s", host.Java)
+		for _, note := range host.Java.Notes {
+			t.warnWith(note.Text, note.Hint)
+		}
 	}
 	return nil
+}
+
+// processorName is what the processor is called in messages: its main file, or of
+// one in Java its class.
+func (t *testRun) processorName() string {
+	if t.description.ProcessorType == "java" {
+		return t.description.ProcessorMainClass
+	}
+	return path.Clean(t.description.ProcessorEntry)
 }
 
 // warnOfPython warns of a Python that the processor will not have on EAS.
@@ -520,12 +535,12 @@ func (t *testRun) showReport() {
 	for _, p := range t.report.Problems {
 		switch {
 		case p.Severity == check.Warning:
-			t.term.Warn("%s: %s", t.description.ProcessorEntry, ui.Printable(p.Text))
+			t.term.Warn("%s: %s", t.processorName(), ui.Printable(p.Text))
 			if p.Hint != "" {
 				t.term.Hint("%s", ui.Printable(p.Hint))
 			}
 		case p.Severity == check.Note && p.Code != workspacePath:
-			t.term.Debug("%s: %s", t.description.ProcessorEntry, ui.Printable(p.Text))
+			t.term.Debug("%s: %s", t.processorName(), ui.Printable(p.Text))
 		}
 	}
 }
@@ -536,7 +551,7 @@ func (t *testRun) withoutPrivateRoot(reason error) {
 	t.term.Debug("the workspace is not at the absolute paths of EAS: %v", reason)
 	for _, p := range t.report.Problems {
 		if p.Code == workspacePath {
-			text := t.description.ProcessorEntry + ": " + p.Text
+			text := t.processorName() + ": " + p.Text
 			if t.plan.Language == "python" {
 				text = p.Text // it names file and line
 			}

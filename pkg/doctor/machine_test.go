@@ -78,7 +78,7 @@ func (m *machine) at(found []finding) []finding {
 	return found
 }
 
-var private = cmp.AllowUnexported(finding{}, java{})
+var private = cmp.AllowUnexported(finding{})
 
 func TestRun(t *testing.T) {
 	m := fake(t)

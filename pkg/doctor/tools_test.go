@@ -233,6 +233,7 @@ func (m *machine) jdk(t *testing.T, home, version string, compiler bool) {
 	if compiler {
 		m.program(t, home+"/bin/javac", "")
 	}
+	m.write(t, home+"/lib/modules", "", 0o644)
 	if version != "9.9.9" {
 		m.write(t, home+"/release", "IMPLEMENTOR=\"X\"\nJAVA_VERSION=\""+version+"\"\n", 0o644)
 	}
@@ -254,7 +255,7 @@ func TestJavas(t *testing.T) {
 			}
 			m.write(t, "/usr/lib/jvm/readme", "", 0o644)
 		}, []finding{
-			warning("JDK", "`sudo apt-get install default-jdk-headless`", "21 (without javac) /usr/lib/jvm/jre-21, the newest"),
+			warning("JDK", "`sudo apt-get install default-jdk-headless`", "21 (a JRE, without javac) /usr/lib/jvm/jre-21, the newest: it runs processors and builds none"),
 			ok("other JDKs", "17.0.15 /usr/lib/jvm/default\n1.8.0_392 /usr/lib/jvm/java-8"),
 		}},
 		{"by PATH before the newest", func(t *testing.T, m *machine) {

@@ -16,8 +16,12 @@ import (
 // place is what messages call here, empty for this machine.
 //
 // Of a Python program it is only looked at whether it is there, and which paths
-// it names: its syntax is for the interpreter that will run it.
+// it names: its syntax is for the interpreter that will run it. Of a processor in
+// Java it is noted in the plan where its classes are.
 func Check(ctx context.Context, plan *runplan.Plan, place string) (check.Report, error) {
+	if plan.Language == "java" {
+		return checkJava(ctx, plan, place)
+	}
 	if err := entryExists(plan.Language, plan.Processor); err != nil {
 		return check.Report{}, err
 	}
@@ -44,17 +48,28 @@ func Check(ctx context.Context, plan *runplan.Plan, place string) (check.Report,
 // checkEntry looks for the processor of a plan for a container among the files
 // of this machine, since that takes no time and a container does.
 func checkEntry(w *Prepared, plan *runplan.Plan) error {
-	rel, err := filepath.Rel(plan.Processor.Dir, plan.Processor.Entry)
-	if err != nil {
-		return fault.New(fault.Failed, "find the processor: %w", err)
-	}
 	dir := w.ProcessorDir
 	for _, m := range w.Mounts {
 		if filepath.Join(w.Dir, filepath.FromSlash(m.Path)) == dir {
 			dir = m.Source
 		}
 	}
-	return entryExists(plan.Language, runplan.Processor{Dir: dir, Entry: filepath.Join(dir, rel)})
+	processor := runplan.Processor{Dir: dir, MainClass: plan.Processor.MainClass}
+	if plan.Processor.Entry != "" {
+		rel, err := filepath.Rel(plan.Processor.Dir, plan.Processor.Entry)
+		if err != nil {
+			return fault.New(fault.Failed, "find the processor: %w", err)
+		}
+		processor.Entry = filepath.Join(dir, rel)
+	}
+	if plan.Language == "java" {
+		report, _, err := check.Java(javaProcessor(processor), check.JavaOptions{})
+		if err != nil {
+			return err
+		}
+		return report.Err()
+	}
+	return entryExists(plan.Language, processor)
 }
 
 // EntryExists reports whether a processor's main file is in its directory, and

@@ -147,17 +147,17 @@ func writeConfig(dir string, plan *runplan.Plan) error {
 func Runnable(d *service.Description) error {
 	switch {
 	case len(d.Containers) > 0:
-		return fault.New(fault.Missing, "services made of containers are not supported by this version yet; it runs C, C++ and Python processors").
+		return fault.New(fault.Missing, "services made of containers are not supported by this version yet; it runs processors in C, C++, Java and Python").
 			WithHint("run the image itself with docker run")
 	case d.Processor != "":
 		return fault.New(fault.Missing, "the built-in processor %s runs on EAS only", d.Processor).
 			WithHint("to test your own logic here, give processor_path, processor_entry and processor_type")
 	}
 	switch d.ProcessorType {
-	case "cpp", "python":
+	case "cpp", "java", "python":
 		return nil
 	default:
-		return fault.New(fault.Missing, "%s processors are not supported by this version yet; it runs C, C++ and Python processors", d.ProcessorType).
-			WithHint("set processor_type to cpp for a shared object, to python for a program in Python")
+		return fault.New(fault.Missing, "%s processors are not supported by this version yet; it runs processors in C, C++, Java and Python", d.ProcessorType).
+			WithHint("set processor_type to cpp for a shared object, to java for a class, to python for a program in Python")
 	}
 }

@@ -33,26 +33,39 @@ func (p *Prepared) Plan(d *service.Description, container string, overrides runp
 	return plan, nil
 }
 
+// Host is what was found to make a worker of a processor with. Of a processor in C
+// or C++ there is nothing to tell.
+type Host struct {
+	Python *Python
+	Java   *Java
+}
+
 // FindHost finds what makes a worker of a plan's processor on this machine, and
-// has the plan run it. Of a processor in Python it returns the interpreter, else
-// nil.
-func FindHost(ctx context.Context, plan *runplan.Plan, opts hosts.Options) (*Python, error) {
-	if plan.Language != "python" {
-		host, err := hosts.CPP(ctx, opts)
+// has the plan run it.
+func FindHost(ctx context.Context, plan *runplan.Plan, opts hosts.Options) (Host, error) {
+	switch plan.Language {
+	case "python":
+		python, err := FindPython(plan.Processor.Dir, false)
 		if err != nil {
-			return nil, err
+			return Host{}, err
 		}
-		plan.Worker.Command = []string{host}
-		return nil, nil
+		sdk, err := hosts.Python(opts)
+		if err != nil {
+			return Host{}, err
+		}
+		plan.Worker.Command = python.Command(sdk, plan.Processor.Entry)
+		return Host{Python: &python}, nil
+	case "java":
+		java, err := FindJava(ctx)
+		if err != nil {
+			return Host{}, err
+		}
+		return Host{Java: &java}, UseJava(ctx, plan, &java, opts)
 	}
-	python, err := FindPython(plan.Processor.Dir, false)
+	host, err := hosts.CPP(ctx, opts)
 	if err != nil {
-		return nil, err
+		return Host{}, err
 	}
-	sdk, err := hosts.Python(opts)
-	if err != nil {
-		return nil, err
-	}
-	plan.Worker.Command = python.Command(sdk, plan.Processor.Entry)
-	return &python, nil
+	plan.Worker.Command = []string{host}
+	return Host{}, nil
 }

@@ -59,7 +59,7 @@ func statusHint(status int, body bool) string {
 	case status == http.StatusTooManyRequests:
 		return "more requests a second than rpc.rate_limit are answered 429"
 	case status == http.StatusBadRequest:
-		return "if process did not return 400 itself: an exception in Python, or a return value that is no HTTP status, is answered 400"
+		return "if process did not return 400 itself: an exception in Java or Python, or a return value that is no HTTP status, is answered 400"
 	case status >= http.StatusInternalServerError && body:
 		return "the body of the answer says why"
 	default:

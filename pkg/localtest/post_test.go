@@ -80,7 +80,7 @@ func TestStatusHint(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		{400, "expected numbers", "if process did not return 400 itself: an exception in Python, or a return value that is no HTTP status, is answered 400"},
+		{400, "expected numbers", "if process did not return 400 itself: an exception in Java or Python, or a return value that is no HTTP status, is answered 400"},
 		{408, "", "a request that takes longer than rpc.keepalive is answered 408; --timeout raises it"},
 		{413, "", "a body longer than --body-limit is answered 413"},
 		{429, "", "more requests a second than rpc.rate_limit are answered 429"},

@@ -343,7 +343,6 @@ func TestPrepareRefuses(t *testing.T) {
 		want       string
 	}{
 		{"oss without a region", `"processor_path": "oss://bucket/p.tar.gz", "processor_entry": "lib.so", "processor_type": "cpp"`, fault.Description, "the region of the bucket"},
-		{"java", `"processor_path": "p", "processor_mainclass": "a.B", "processor_type": "java"`, fault.Missing, "java"},
 		{"built-in", `"processor": "pmml", "model_path": "p"`, fault.Missing, "pmml"},
 		{"image", `"containers": [{"image": "x", "command": "y", "port": 8000}]`, fault.Missing, "containers"},
 		{"missing model", `"model_path": "m", "processor_path": "p", "processor_entry": "lib.so", "processor_type": "cpp"`, fault.Description, "model_path"},

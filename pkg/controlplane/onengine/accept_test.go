@@ -20,7 +20,7 @@ func TestAccept(t *testing.T) {
 	}{
 		{`{"name":"x","processor_path":"file:///p.tar.gz","processor_entry":"a.so","processor_type":"cpp"}`, ""},
 		{`{"name":"x","processor_path":"file:///p.tar.gz","processor_entry":"app.py","processor_type":"python"}`, ""},
-		{`{"name":"x","containers":[{"image":"registry.example/i:1","port":80}]}`, "services made of containers are not supported by this version yet; it runs C, C++ and Python processors"},
+		{`{"name":"x","containers":[{"image":"registry.example/i:1","port":80}]}`, "services made of containers are not supported by this version yet; it runs processors in C, C++, Java and Python"},
 		{`{"name":"x","processor":"pmml","model_path":"oss://b/m.pmml"}`, "the built-in processor pmml runs on EAS only"},
 	} {
 		d, err := service.Parse("service.json", []byte(tt.description))

@@ -34,6 +34,10 @@ type Options struct {
 	// out before it is taken.
 	Dirs []string
 
+	// Fleeting says that CacheDir goes with the run: nothing is made in it that
+	// only later runs gain from.
+	Fleeting bool
+
 	// Log, where set, is told in one sentence what takes time.
 	Log func(string)
 }
@@ -55,7 +59,7 @@ func CPP(ctx context.Context, opts Options) (string, error) {
 			WithHint("use a Linux machine: the Docker engine, which this system needs, is not part of this version yet")
 	}
 	name := CPPName(runtime.GOOS, runtime.GOARCH)
-	path := prebuilt(name)
+	path := prebuilt(runtime.GOOS+"-"+runtime.GOARCH, name, isProgram)
 	var failures []failure
 	if len(opts.Dirs) > 0 {
 		path, failures = tried(ctx, name, opts.Dirs, path)
@@ -88,16 +92,15 @@ func CPPName(goos, goarch string) string {
 	return "eashost-cpp-" + hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// prebuilt returns the path of a host that came with the running program, or "".
-func prebuilt(name string) string {
+// prebuilt returns the path of a host that came with the running program, in a
+// directory beside it, and that is as it has to be, or "".
+func prebuilt(dir, name string, is func(path string) bool) string {
 	exe, err := os.Executable()
 	if err != nil {
 		return ""
 	}
-	platform := runtime.GOOS + "-" + runtime.GOARCH
-	for _, dir := range [...]string{"hosts", "../lib/eascmd/hosts"} {
-		path := filepath.Join(filepath.Dir(exe), dir, platform, name)
-		if isProgram(path) {
+	for _, hosts := range [...]string{"hosts", "../lib/eascmd/hosts"} {
+		if path := filepath.Join(filepath.Dir(exe), hosts, dir, name); is(path) {
 			return path
 		}
 	}
