@@ -12,7 +12,7 @@ import (
 	"github.com/openeas/eascmd/internal/fault"
 )
 
-//go:embed all:cpp all:python
+//go:embed all:cpp all:java all:python
 var projects embed.FS
 
 // Template is a project that can be written.
@@ -28,6 +28,10 @@ func List() []Template {
 		Name:    "cpp",
 		Summary: "C/C++ processor with Makefile, CMakeLists.txt, a model and a test request",
 		Next:    []string{"make", "eascmd test service.json --data @request.txt"},
+	}, {
+		Name:    "java",
+		Summary: "Java processor with a Maven project that makes one jar, a unit test, a model and a test request",
+		Next:    []string{"mvn package", "eascmd test service.json --data @request.txt"},
 	}, {
 		Name:    "python",
 		Summary: "Python processor without an environment; `eascmd pysdk init` makes one with it",

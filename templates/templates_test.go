@@ -188,6 +188,32 @@ func TestWriteStaysInside(t *testing.T) {
 	}
 }
 
+// A name that is a word of Java or of Maven is one of a project like any other.
+func TestNamesOfJavaProjects(t *testing.T) {
+	tpl, err := Find("java")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files, err := tpl.Write(dir, Options{Name: "class"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if text := read(t, name); strings.Contains(text, placeholder) || strings.Contains(text, "package class") {
+			t.Errorf("%s:\n%s", name, text)
+		}
+	}
+	for _, want := range []string{"<finalName>class</finalName>", "<artifactId>class</artifactId>", "target/class.jar"} {
+		if text := read(t, filepath.Join(dir, "pom.xml")); !strings.Contains(text, want) {
+			t.Errorf("pom.xml lacks %s", want)
+		}
+	}
+	if text := read(t, filepath.Join(dir, "service.json")); !strings.Contains(text, `"processor_path": "./target/class.jar"`) {
+		t.Errorf("service.json does not name the jar that Maven makes:\n%s", text)
+	}
+}
+
 // The project has to build as it is written, both ways and without a warning.
 func TestCPPBuilds(t *testing.T) {
 	for _, tt := range []struct {

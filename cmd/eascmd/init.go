@@ -29,6 +29,9 @@ missing. Files that are there already are only replaced with --force.`,
 		Example: `  eascmd init cpp ./scorer
   cd ./scorer && make && eascmd test service.json
 
+  eascmd init java ./scorer
+  cd ./scorer && mvn package && eascmd test service.json
+
   eascmd init --list`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if opts.list {
