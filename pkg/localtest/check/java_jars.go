@@ -184,10 +184,11 @@ func (j *javaCheck) signatures(e *javaElement) {
 	blocks, files := map[string]bool{}, map[string]javaEntry{}
 	var manifest *javaEntry
 	for _, f := range e.jar.File {
-		dir, name := path.Split(strings.ToUpper(f.Name))
-		if dir != "META-INF/" {
+		const dir = "META-INF/"
+		if len(f.Name) < len(dir) || !strings.EqualFold(f.Name[:len(dir)], dir) || strings.Contains(f.Name[len(dir):], "/") {
 			continue
 		}
+		name := strings.ToUpper(f.Name[len(dir):])
 		base, ext := strings.TrimSuffix(name, path.Ext(name)), path.Ext(name)
 		switch {
 		case name == "MANIFEST.MF":

@@ -414,3 +414,35 @@ func TestJavaErrors(t *testing.T) {
 		t.Errorf("%v, want %q", err, want)
 	}
 }
+
+// TestSignatureFits compares with what jarsigner wrote.
+func TestSignatureFits(t *testing.T) {
+	const (
+		main     = "Manifest-Version: 1.0\r\nCreated-By: 17.0.15 (Debian)\r\n\r\n"
+		manifest = main + "Name: l/L.class\r\nSHA-256-Digest: fb/m10BuvTd1XHb6rmy6syMZlE7HdsOC7oZplI/SLUI=\r\n\r\n"
+		ofWhole  = "SHA-256-Digest-Manifest: nuQX6gSD5wYLQxQaf2A24K7FmOLlEGKWh6JLP1t2jqQ=\r\n"
+		ofMain   = "SHA-256-Digest-Manifest-Main-Attributes: w/zYaJJT2alY59W3lTzTMXHacgT1ZbL\r\n xxGb+ZpPT8mI=\r\n"
+		head     = "Signature-Version: 1.0\r\nCreated-By: 17.0.15 (Debian)\r\n"
+		section  = "\r\nName: l/L.class\r\nSHA-256-Digest: DZW9l10SJXMZZrDrr1XEPACYohpoSNOURkpkJdkbGPQ=\r\n\r\n"
+		added    = manifest + "Name: com/example/Echo.class\r\nSHA-256-Digest: x\r\n\r\n"
+		another  = "Manifest-Version: 1.0\r\nBuilt-By: maven\r\n\r\n"
+	)
+	for _, tc := range []struct {
+		name, signature, manifest string
+		want                      bool
+	}{
+		{"its own", head + ofWhole + ofMain + section, manifest, true},
+		{"of the whole alone", head + ofWhole + section, manifest, true},
+		{"of the main part alone", head + ofMain + section, manifest, true},
+		{"more in the jar", head + ofWhole + ofMain + section, added, true},
+		{"another jar", head + ofWhole + ofMain + section, another, false},
+		{"another jar, lines of Unix", strings.ReplaceAll(head+ofWhole+ofMain+section, "\r", ""), strings.ReplaceAll(another, "\r", ""), false},
+		{"another jar, none of the main part", head + ofWhole + section, another, true},
+		{"an unknown algorithm", head + strings.ReplaceAll(ofMain, "SHA-256", "SHA3-256"), another, true},
+		{"empty", "", another, true},
+	} {
+		if got := signatureFits(tc.signature, []byte(tc.manifest)); got != tc.want {
+			t.Errorf("%s: %t, want %t", tc.name, got, tc.want)
+		}
+	}
+}
