@@ -58,6 +58,10 @@ type Host struct {
 	// NoState: loading fails with an exception in this language, which has no state.
 	NoState bool
 
+	// NoStatus: processors of this language return no status; where the fixture is to
+	// return another one than 200 it throws an exception.
+	NoStatus bool
+
 	// Sanitized: the host is built with a sanitizer, which handles fatal signals itself and
 	// slows everything down.
 	Sanitized bool

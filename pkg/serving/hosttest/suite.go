@@ -46,11 +46,11 @@ func testSurroundings(t *testing.T, host Host) {
 		Env:         []string{"EASCMD_TEST_VARIABLE=kept"},
 	})
 	for _, name := range []string{"SOCKET", "ID", "KEY"} {
-		if a := w.Do([]byte("env EASCMD_WORKER_" + name)); a.Status != 404 {
+		if a := w.Do([]byte("env EASCMD_WORKER_" + name)); !isAbsent(host, a) {
 			t.Errorf("the processor sees EASCMD_WORKER_%s=%s", name, a.Body)
 		}
 	}
-	if a := w.Do([]byte("env EASCMD_CRASH_FD")); a.Status != 404 {
+	if a := w.Do([]byte("env EASCMD_CRASH_FD")); !isAbsent(host, a) {
 		t.Errorf("the processor sees EASCMD_CRASH_FD=%s", a.Body)
 	}
 	dir, err := filepath.EvalSymlinks(host.Dir)
@@ -81,6 +81,11 @@ func testSurroundings(t *testing.T, host Host) {
 			t.Errorf("standard input is %q (%v), want %s", target, err, os.DevNull)
 		}
 	}
+}
+
+// isAbsent reports whether a variable is not there, as the fixture answers it.
+func isAbsent(host Host, a Answer) bool {
+	return a.Status == 404 || host.NoStatus && a.Exception
 }
 
 func oomScore(t *testing.T, pid int) int {

@@ -37,6 +37,9 @@ func testVectors(t *testing.T, host Host) {
 			t.Fatal(err)
 		}
 		t.Run(strings.TrimSuffix(strings.TrimPrefix(name, "vectors/"), ".txt"), func(t *testing.T) {
+			if host.NoStatus && name == "vectors/status.txt" {
+				return
+			}
 			steps, err := parseVector(text)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)

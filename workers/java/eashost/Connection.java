@@ -30,8 +30,9 @@ final class Connection {
             throw new IOException("it names no port");
         }
         String host = where.substring(TCP.length(), Math.max(colon, TCP.length()));
-        SocketChannel channel = SocketChannel.open(new InetSocketAddress(host, port));
+        SocketChannel channel = SocketChannel.open();
         channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+        channel.connect(new InetSocketAddress(host, port));
         return channel;
     }
 
