@@ -177,7 +177,7 @@ func (b *bench) startJavaPeer(ctx context.Context, p javaPeer, options []string)
 func jvmOptions(command []string) []string {
 	var options []string
 	for _, arg := range command[1:] {
-		if !strings.HasPrefix(arg, "-X") || strings.HasPrefix(arg, "-Xshare") || strings.HasPrefix(arg, "-XX:SharedArchiveFile") {
+		if !strings.HasPrefix(arg, "-X") || strings.HasPrefix(arg, "-Xshare") || strings.HasPrefix(arg, "-XX:SharedArchiveFile") || strings.HasPrefix(arg, "-Xlog") {
 			continue
 		}
 		options = append(options, arg)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -216,10 +217,9 @@ func (s *server) awaitPort(ctx context.Context) error {
 func (s *server) awaitPortEvery(ctx context.Context, interval time.Duration) error {
 	deadline := time.Now().Add(readyTime)
 	for {
-		var dialer net.Dialer
-		conn, err := dialer.DialContext(ctx, "tcp4", s.address)
+		err := tryPort(ctx, s.address)
 		if err == nil {
-			return conn.Close()
+			return nil
 		}
 		select {
 		case <-s.child.done:
@@ -232,4 +232,21 @@ func (s *server) awaitPortEvery(ctx context.Context, interval time.Duration) err
 			return fmt.Errorf("not ready after %v: %w", readyTime, err)
 		}
 	}
+}
+
+// tryPort reports whether somebody takes connections at an address. Where nobody
+// does, the kernel may give a connection the very port that it leads to: it is then
+// one with itself.
+func tryPort(ctx context.Context, address string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp4", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if conn.LocalAddr().String() == address {
+		conn.(*net.TCPConn).SetLinger(0) // the port is free again at once
+		return errors.New("nobody listens")
+	}
+	return nil
 }
