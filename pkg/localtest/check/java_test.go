@@ -446,3 +446,40 @@ func TestSignatureFits(t *testing.T) {
 		}
 	}
 }
+
+// FuzzJava checks damaged jars: whatever is wrong, there is a report and no panic.
+func FuzzJava(f *testing.F) {
+	files := map[string]string{
+		echoClass: class("com.example.Echo", extends("com.example.Base"), constants("/eas/workspace/model")), "com/example/Base.class": other("com.example.Base"),
+		"META-INF/MANIFEST.MF": manifest, "META-INF/ME.SF": signatureFile("x", "x"), "META-INF/ME.RSA": "x", "lib/a.jar": "x",
+	}
+	sound := []byte(jar(files))
+	f.Add([]byte(nil), uint32(0), false, "com.example.Echo")
+	f.Add([]byte(nil), uint32(300), true, "com.example.Base")
+	for at := uint32(0); at < uint32(len(sound)); at += 16 {
+		f.Add([]byte{0xff, 0xff, 0xff, 0x7f}, at, false, "com.example.Echo")
+	}
+	f.Add([]byte("META-INF/versions"), uint32(40), false, "../com/example.Ehco.class")
+	dir := f.TempDir()
+	path := filepath.Join(dir, "echo.jar")
+	f.Fuzz(func(t *testing.T, with []byte, at uint32, cut bool, class string) {
+		data := slices.Clone(sound)
+		at %= uint32(len(data))
+		copy(data[at:], with)
+		if cut {
+			data = data[:at]
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		report, classPath, err := Java(JavaProcessor{Dir: dir, MainClass: class}, JavaOptions{Feature: 17})
+		if err != nil || len(classPath) == 0 {
+			t.Fatalf("%q, %v", classPath, err)
+		}
+		for _, p := range report.Problems {
+			if p.Code == "" || p.Text == "" || p.Hint == "" {
+				t.Errorf("an empty problem: %+v", p)
+			}
+		}
+	})
+}
