@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/jvm"
 )
 
 // validate checks the rules that reach over more than one value.
@@ -276,6 +279,9 @@ func (p *parser) checkCustom() {
 	case "java":
 		if !p.given("processor_mainclass") {
 			p.missing("processor_mainclass", `add "processor_mainclass": "com.example.Processor"`, "is missing; a java processor needs its main class")
+		}
+		if _, err := jvm.ParseOptions(p.d.ProcessorJVMOptions); err != nil {
+			p.fail("processor_jvm_options", fault.HintOf(err), "cannot be used: %s", clipTo(err.Error(), 200))
 		}
 	}
 	p.checkEntry(language)
