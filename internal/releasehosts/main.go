@@ -1,12 +1,12 @@
-// Command releasehosts builds the hosts for C and C++ processors that a release
-// carries, one a platform, so that a machine without a C compiler can run such
-// processors too.
+// Command releasehosts builds the hosts that a release carries: for C and C++
+// processors one a platform, for Java processors one jar, so that a machine
+// without a compiler can run such processors too.
 //
 //	go run ./internal/releasehosts DIR
 //
-// writes DIR/linux-<arch>/<name>. It needs a C compiler for each platform. The
-// hosts run on systems whose C library is as old as the one here, or newer:
-// build releases on an old one.
+// writes DIR/linux-<arch>/<name> and DIR/java/<name>. It needs a C compiler for each
+// platform and a JDK. The hosts for C and C++ run on systems whose C library is as
+// old as the one here, or newer: build releases on an old one.
 package main
 
 import (
@@ -44,4 +44,10 @@ func main() {
 		}
 		fmt.Println(path)
 	}
+	path := filepath.Join(os.Args[1], "java", hosts.JavaName())
+	if err := hosts.ReleaseJava(ctx, path); err != nil {
+		fmt.Fprintf(os.Stderr, "releasehosts: java: %v\n", err)
+		os.Exit(1)
+	}
+	fmt.Println(path)
 }
