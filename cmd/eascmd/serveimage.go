@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -30,6 +32,14 @@ func (r *imageRun) say(kind event.Type, message, hint string) {
 // prepare checks the processor against what the image has, and has the plan run
 // the host that suits the image.
 func (r *imageRun) prepare(ctx context.Context) error {
+	var java localtest.Java
+	if r.plan.Language == "java" {
+		// Which classes there are and may be depends on it.
+		var err error
+		if java, err = r.findJava(ctx); err != nil {
+			return err
+		}
+	}
 	report, err := localtest.Check(ctx, r.plan, r.place)
 	name := r.processor()
 	for _, p := range report.Problems {
@@ -44,16 +54,22 @@ func (r *imageRun) prepare(ctx context.Context) error {
 	if len(r.plan.Worker.Command) > 0 {
 		return nil
 	}
-	if r.plan.Language == "python" {
+	switch r.plan.Language {
+	case "java":
+		return r.useJava(ctx, &java)
+	case "python":
 		return r.usePython()
 	}
 	return r.useCPP(ctx)
 }
 
 // processor is what messages call the processor: its entry, as in the
-// description.
+// description, or its class.
 func (r *imageRun) processor() string {
 	p := &r.plan.Processor
+	if p.MainClass != "" {
+		return p.MainClass
+	}
 	entry, err := filepath.Rel(p.Dir, p.Entry)
 	if err != nil {
 		return p.Entry
@@ -66,6 +82,7 @@ func (r *imageRun) hostOptions() hosts.Options {
 	return hosts.Options{
 		Dirs:     []string{docker.HostsDir},
 		CacheDir: r.cacheDir,
+		Fleeting: true,
 		Log:      func(text string) { r.say(event.Log, text, "") },
 	}
 }
@@ -76,6 +93,36 @@ func (r *imageRun) useCPP(ctx context.Context) error {
 		return err
 	}
 	r.plan.Worker.Command = []string{host}
+	return nil
+}
+
+// findJava returns the Java that the image has.
+func (r *imageRun) findJava(ctx context.Context) (localtest.Java, error) {
+	java, err := localtest.FindJava(ctx)
+	if fault.KindOf(err) == fault.Missing {
+		err = fault.New(fault.Missing, "%s has no Java to run the processor with: %w", r.place, err).WithHint(
+			"name it with --base-image instead of --image, so that an image is built on it that has a Java, or name one with a Java, such as eclipse-temurin:17-jre")
+	}
+	return java, err
+}
+
+// useJava has the plan run the processor with a Java of the image.
+func (r *imageRun) useJava(ctx context.Context, java *localtest.Java) error {
+	err := localtest.UseJava(ctx, r.plan, java, r.hostOptions())
+	for _, note := range java.Notes {
+		r.say(event.Warning, note.Text, note.Hint)
+	}
+	if fault.KindOf(err) == fault.Missing {
+		return fault.New(fault.Missing, "%s has no host for Java processors, and none was built in it: %w", r.place, err).
+			WithHint("name it with --base-image instead of --image, so that an image is built on it that has one, or install a JDK on this machine or in the image")
+	}
+	if err != nil {
+		return err
+	}
+	// A JVM goes by the system's list of users, which knows nothing of this one or
+	// names a home that cannot be written to.
+	own := []string{"-Duser.home=" + os.Getenv("HOME"), "-Duser.name=" + os.Getenv("USER")}
+	r.plan.Worker.Command = slices.Insert(r.plan.Worker.Command, 1, own...)
 	return nil
 }
 

@@ -75,7 +75,8 @@ func (t *testRun) engine(ctx context.Context) engine.Engine {
 	for _, m := range t.workspace.Mounts {
 		opts.Mounts = append(opts.Mounts, docker.Mount(m))
 	}
-	if t.plan.Language == "python" {
+	switch t.plan.Language {
+	case "python":
 		opts.OwnEnvironment = t.python.own
 		if t.options.baseImage == "" {
 			opts.DataImage, opts.DataAuth = t.description.DataImage, t.description.DockerAuth
@@ -83,16 +84,34 @@ func (t *testRun) engine(ctx context.Context) engine.Engine {
 		if t.python.mount.Source != "" {
 			opts.Mounts = append(opts.Mounts, t.python.mount)
 		}
-		return docker.New(opts)
-	}
-	if t.options.image != "" && runtime.GOOS == "linux" && runtime.GOARCH == t.daemon.Arch() {
-		// An image of the user's own may lack a compiler and have this machine's
-		// C library; that there is no host here is then for the image to say.
-		if host, err := hosts.CPP(ctx, hosts.Options{}); err == nil {
-			opts.Host = host
-		}
+	default:
+		opts.Host = t.hostForImage(ctx)
 	}
 	return docker.New(opts)
+}
+
+// hostForImage returns a host of this machine for an image of the user's own, which
+// may lack a compiler, or "". That there is no host here is for the image to say.
+func (t *testRun) hostForImage(ctx context.Context) string {
+	var host string
+	var err error
+	switch {
+	case t.options.image == "":
+		return ""
+	case t.plan.Language == "java":
+		var java localtest.Java
+		if java, err = localtest.FindJava(ctx); err != nil {
+			java = localtest.Java{} // a release brings a host all the same
+		}
+		host, err = hosts.JavaJar(ctx, java.Runtime, hosts.Options{})
+	case runtime.GOOS == "linux" && runtime.GOARCH == t.daemon.Arch():
+		// It may have this machine's C library.
+		host, err = hosts.CPP(ctx, hosts.Options{})
+	}
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // useGPUs gives the workers of the process engine the GPUs that were asked for.

@@ -294,7 +294,11 @@ type entry struct {
 func (s *start) files() []entry {
 	list := []entry{{s.program, programPath, false}}
 	if s.Host != "" {
-		list = append(list, entry{s.Host, path.Join(programDir, hostsDir, "linux-"+s.d.Arch(), filepath.Base(s.Host)), false})
+		platform := "linux-" + s.d.Arch()
+		if s.plan.Language == "java" {
+			platform = "java" // it is the same everywhere
+		}
+		list = append(list, entry{s.Host, path.Join(programDir, hostsDir, platform, filepath.Base(s.Host)), false})
 	}
 	list = append(list, entry{s.Workspace, "", true})
 	for _, m := range s.Mounts {

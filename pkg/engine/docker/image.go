@@ -18,8 +18,8 @@ import (
 // that of most systems that processors are built on for EAS, and still served.
 const defaultBase = "debian:12-slim"
 
-// HostsDir is where the built image has its hosts, under the names that
-// hosts.CPPName gives them.
+// HostsDir is where the built image has its host, under the name that
+// hosts.CPPName or hosts.JavaName gives it.
 const HostsDir = "/usr/lib/eascmd/hosts"
 
 // The labels of the images that are built here.
@@ -40,7 +40,7 @@ const (
 
 // imageOptions say which image a container is to be made from.
 type imageOptions struct {
-	// Language is what the processor is written in: "cpp" or "python".
+	// Language is what the processor is written in: "cpp", "java" or "python".
 	Language string
 
 	// Image is used as it is, where it is set, and Data, the description's

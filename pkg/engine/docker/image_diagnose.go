@@ -9,6 +9,8 @@ import (
 // withoutBuild is the way out where nothing can be installed.
 func withoutBuild(language string) string {
 	switch language {
+	case "java":
+		return "--base-image with an image that has a JDK, such as eclipse-temurin:17, needs no network, and --image is used as it is"
 	case "python":
 		return "--base-image with an image that has python3, pip and ca-certificates needs no network, and --image is used as it is"
 	case devLanguage:
@@ -60,6 +62,12 @@ func (d *Daemon) diagnoseBuild(text, language string, base image, p *buildProxie
 			"name the image that it was made from with --base"
 	case says("eascmd: the base has Python"):
 		return fault.Missing, "it has another Python than was asked for", "leave --base out, name the image of that Python with it (--base python:3.11-slim), or leave --python out"
+	case says("Unable to locate package default-j", "-jre-headless (no such package)", "-jdk (no such package)",
+		"No match for argument: java", "Unable to find a match: java", "No package matches 'java"):
+		return fault.Missing, "its distribution has no package of a Java that is known here", "use --base-image with one that has a Java, such as " +
+			"eclipse-temurin:17, or --image to run in one as it is"
+	case says("eascmd: no Java compiler"):
+		return fault.Failed, "the Java compiler that was installed does not work", "use another --base-image, such as " + defaultBase
 	case says("eascmd: no C compiler"):
 		return fault.Failed, "the C compiler that was installed does not work", "use another --base-image, such as " + defaultBase
 	}

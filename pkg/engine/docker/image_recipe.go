@@ -9,8 +9,10 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,9 @@ import (
 
 //go:embed Dockerfile-cpp
 var cppDockerfile string
+
+//go:embed Dockerfile-java
+var javaDockerfile string
 
 //go:embed Dockerfile-python
 var pythonDockerfile string
@@ -45,7 +50,7 @@ type recipe struct {
 // recipeData fills in a Dockerfile.
 type recipeData struct {
 	Base, BuildLabel    string
-	Host, Flags         string // of C: the path of the host in the image, its compiler's flags
+	Host, Flags         string // the path of the host in the image and, of C, its compiler's flags
 	Environment, Python string // of a development image: its path, and the version asked for or ""
 }
 
@@ -75,6 +80,17 @@ func newRecipe(language, arch, caBundle string) (*recipe, error) {
 		r.data.Host = path.Join(HostsDir, hosts.CPPName("linux", arch))
 		r.data.Flags = strings.Join(hosts.CPPFlags(), " ")
 		r.files = append(r.files, contextFile{"host.c", []byte(workers.CPPHost)})
+	case "java":
+		r.dockerfile = javaDockerfile
+		sources, err := hosts.JavaSources()
+		if err != nil {
+			return nil, err
+		}
+		r.data.Host = path.Join(HostsDir, hosts.JavaName())
+		r.data.Flags = strings.Join(hosts.JavacFlags(), " ")
+		for _, name := range slices.Sorted(maps.Keys(sources)) {
+			r.files = append(r.files, contextFile{"eashost/" + name, sources[name]})
+		}
 	case "python":
 		r.dockerfile = pythonDockerfile
 	default:

@@ -5,6 +5,9 @@
 #   prepare.sh runtime          libraries, and certificate authorities in ca/
 #   prepare.sh compiler         a C compiler
 #   prepare.sh host PATH FLAGS  compile host.c
+#   prepare.sh java             a Java, and certificate authorities in ca/
+#   prepare.sh jar PATH FLAGS   compile the sources in eashost/, and a compiler to do it with
+#   prepare.sh archive PATH     what a JVM that runs this jar reads at its start
 #   prepare.sh python           Python 3 and pip
 #   prepare.sh interpreter VERSION DIR
 #                               a Python to make an environment DIR of; of a
@@ -66,7 +69,36 @@ join_authorities() {
 	cat ${file:+"$file"} $here/ca/* >$bundle
 }
 
-# install PACKAGES: those for apt, apk and rpm, parted by "--".
+# known PACKAGE: the package manager has it.
+known() {
+	case $manager in
+	apt-get) apt-cache show "$1" >/dev/null 2>&1 ;;
+	apk) [ -n "$(apk search --no-cache -e "$1" 2>/dev/null)" ] ;;
+	microdnf) [ -n "$(microdnf repoquery "$1" 2>/dev/null)" ] ;;
+	*) $manager -q list "$1" >/dev/null 2>&1 ;;
+	esac
+}
+
+# choose PACKAGES sets chosen: of names with "|" between them the first that is
+# known, or else the last, for the package manager to complain about.
+choose() {
+	chosen=
+	for names in "$@"; do
+		while :; do
+			name=${names%%"|"*}
+			[ "$name" != "$names" ] && ! known "$name" || break
+			say "there is no $name; taking another"
+			names=${names#*"|"}
+		done
+		chosen="$chosen $name"
+	done
+}
+
+# usual PACKAGES prints, of names with "|" between them, the first.
+usual() { echo "$1" | sed 's/|[^ ]*//g'; }
+
+# install PACKAGES: those for apt, apk and rpm, parted by "--". A|B is A, or B
+# where the distribution has no A.
 install() {
 	apt= apk= rpm=
 	list=apt
@@ -79,31 +111,36 @@ install() {
 	done
 	join_authorities
 	if command -v apt-get >/dev/null 2>&1; then
-		say "installing$apt with apt-get"
+		manager=apt-get
+		say "installing$(usual "$apt") with apt-get"
 		set -- -q -o Acquire::Retries=2 -o APT::Sandbox::User=root -o DPkg::Options::=--force-unsafe-io
 		[ ! -f $bundle ] || set -- "$@" -o Acquire::https::CAInfo=$bundle
 		export DEBIAN_FRONTEND=noninteractive
 		# A package source that fails may be one that nothing is needed from.
 		apt-get "$@" update || say "apt-get update failed; going on with what it has"
-		apt-get "$@" install -y --no-install-recommends $apt
+		choose $apt
+		apt-get "$@" install -y --no-install-recommends $chosen
 		rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb
 	elif command -v apk >/dev/null 2>&1; then
-		say "installing$apk with apk"
+		manager=apk
+		say "installing$(usual "$apk") with apk"
 		[ ! -f $bundle ] || export SSL_CERT_FILE=$bundle
-		apk add --no-cache $apk
+		choose $apk
+		apk add --no-cache $chosen
 	else
 		for manager in dnf microdnf yum; do
 			command -v $manager >/dev/null 2>&1 || continue
-			say "installing$rpm with $manager"
+			say "installing$(usual "$rpm") with $manager"
 			[ ! -f $bundle ] || trust
 			set -- -y
 			[ $manager = microdnf ] || set -- "$@" --setopt=install_weak_deps=False
-			$manager "$@" install $rpm
+			choose $rpm
+			$manager "$@" install $chosen
 			$manager clean all >/dev/null
 			rm -f $bundle
 			return
 		done
-		echo "eascmd: no package manager (apt-get, apk, dnf, microdnf, yum) to install$apt with" >&2
+		echo "eascmd: no package manager (apt-get, apk, dnf, microdnf, yum) to install$(usual "$apt") with" >&2
 		exit 64
 	fi
 	rm -f $bundle
@@ -119,6 +156,34 @@ compiles() {
 		return 0
 	done
 	return 1
+}
+
+# java_program NAME prints the path of a program of Java's that works: that of
+# JAVA_HOME, the one on PATH, or one in the usual places.
+java_program() {
+	for file in "${JAVA_HOME:-/nonexistent}/bin/$1" "$(command -v "$1" || true)" /usr/lib/jvm/*/bin/"$1" /opt/java/*/bin/"$1" /usr/java/*/bin/"$1"; do
+		if [ -x "$file" ] && "$file" -version >/dev/null 2>&1; then
+			echo "$file"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# java_home JAVA prints the directory of a Java.
+java_home() {
+	"$1" -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java\.home = //p'
+}
+
+# trust_java adds the authorities in ca/ to those that the Java trusts, whose own
+# file not every Java makes of the system's.
+trust_java() {
+	[ -d $here/ca ] || return 0
+	home=$(java_home "$(java_program java)")
+	for file in $here/ca/*; do
+		"$home/bin/keytool" -importcert -noprompt -keystore "$home/lib/security/cacerts" -storepass changeit -alias "${file##*/}" -file "$file" >/dev/null 2>&1 ||
+			say "the certificate authority ${file##*/} could not be added to $home/lib/security/cacerts"
+	done
 }
 
 # makes_environments: python3 is there, and has what an environment is made with.
@@ -165,6 +230,44 @@ host)
 	$CC $3 -o "$2" -x c $here/host.c -ldl
 	chmod 755 "$2"
 	"$2" --version
+	;;
+java)
+	if ! java_program java >/dev/null; then
+		mkdir -p /usr/share/man/man1 # the package fails without it, and images have no manuals
+		install "openjdk-17-jre-headless|default-jre-headless" libgomp1 ca-certificates -- \
+			openjdk17-jre-headless libgomp ca-certificates -- \
+			"java-17-openjdk-headless|java-21-openjdk-headless|java-headless" libgomp ca-certificates
+	fi
+	trust
+	trust_java
+	"$(java_program java)" -version
+	;;
+jar)
+	java_program javac >/dev/null ||
+		install "openjdk-17-jdk-headless|default-jdk-headless" -- openjdk17-jdk -- "java-17-openjdk-devel|java-21-openjdk-devel|java-devel"
+	javac=$(java_program javac) || {
+		echo "eascmd: no Java compiler that works" >&2
+		exit 68
+	}
+	say "compiling the host for Java processors"
+	case $("$javac" -version 2>&1) in
+	*" 1.8."*) java8="-source 8 -target 8" ;;
+	*) java8="--release 8" ;;
+	esac
+	mkdir -p "${2%/*}" $here/classes
+	"$javac" $3 $java8 -d $here/classes $here/eashost/*.java
+	"${javac%/*}/jar" c0fe "$2" eashost.Main -C $here/classes . # not compressed: it is read at every start
+	chmod 644 "$2"
+	;;
+archive)
+	java=$(java_program java)
+	"$java" -cp "$2" eashost.Main --version
+	# Without an archive a start takes longer, and that is all.
+	say "preparing the start of Java"
+	[ -e "$(java_home "$java")/lib/server/classes.jsa" ] || "$java" -Xshare:dump >/dev/null 2>&1 || true
+	"$java" -XX:ArchiveClassesAtExit="${2%.jar}.jsa" "-Xlog:cds*=off" -XX:-UsePerfData -cp "$2" eashost.Main --warm >/dev/null 2>&1 ||
+		rm -f "${2%.jar}.jsa"
+	rm -rf $here /tmp/hsperfdata_*
 	;;
 python)
 	if ! command -v python3 >/dev/null 2>&1 || ! python3 -m pip --version >/dev/null 2>&1 || [ -z "$(trusted)" ]; then
