@@ -1,7 +1,9 @@
-// Package check examines a processor's shared object without running any of
-// it: what kind of file it is, the CPU it is for, the two functions that EAS
+// Package check examines a processor without running any of it. Of a shared
+// object: what kind of file it is, the CPU it is for, the two functions that EAS
 // calls, and everything that the dynamic loader would stumble over, which it
-// only reports one at a time, in its own words, after the start.
+// only reports one at a time, in its own words, after the start. Of a Java class:
+// whether it is in the class path, whether the Java that will run it can read it,
+// and the constructor and the methods that EAS calls.
 //
 // The loader's rules are followed as they are: the order of search paths,
 // symbol versions, and that every symbol must be found at once (a processor is
@@ -69,7 +71,7 @@ func (s Severity) String() string {
 	return [...]string{"note", "warning", "fatal"}[s]
 }
 
-// Problem is something found in a shared object.
+// Problem is something found in a processor.
 type Problem struct {
 	Severity Severity
 	Code     string // stable name, a heading of docs/checks.md
@@ -91,12 +93,12 @@ type Report struct {
 
 	// Libraries are those that the object needs, and those need, in the
 	// order of loading. LibrariesChecked is false where it could not be
-	// known what is there.
+	// known what is there. A Java processor has none.
 	Libraries        []Library
 	LibrariesChecked bool
 }
 
-// Err returns nil where the object can be loaded, and otherwise an error of
+// Err returns nil where the processor can be loaded, and otherwise an error of
 // kind Processor that names all fatal problems.
 func (r *Report) Err() error {
 	var texts, hints []string

@@ -415,6 +415,34 @@ func TestJavaErrors(t *testing.T) {
 	}
 }
 
+// TestJavaLinks checks a directory whose entries are links, as those of a workspace
+// are, and in which one leads back.
+func TestJavaLinks(t *testing.T) {
+	project := javaDir(t, map[string]string{
+		"echo.jar": echoJar()["echo.jar"], "libs/a.jar": jar(map[string]string{"a/A.class": other("a.A")}),
+		"com/example/Echo.class": class("com.example.Echo"), "old.jar": "version https://git-lfs.github.com/spec/v1\n",
+	})
+	dir := javaDir(t, nil)
+	for _, name := range []string{"echo.jar", "libs", "com"} {
+		if err := os.Symlink(filepath.Join(project, name), filepath.Join(dir, name)); err != nil {
+			t.Skipf("missing: symbolic links (%v)", err)
+		}
+	}
+	for from, to := range map[string]string{filepath.Join(project, "libs", "up"): dir, filepath.Join(dir, "gone.jar"): filepath.Join(dir, "nowhere")} {
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, classPath, err := Java(JavaProcessor{Dir: dir, MainClass: "com.example.Echo"}, JavaOptions{Feature: 17})
+	if err != nil || len(report.Problems) > 0 {
+		t.Errorf("%q, %v", found(report), err)
+	}
+	want := []string{dir, filepath.Join(dir, "echo.jar"), filepath.Join(dir, "libs", "a.jar")}
+	if diff := cmp.Diff(want, classPath); diff != "" {
+		t.Errorf("class path (-want +got):\n%s", diff)
+	}
+}
+
 // TestSignatureFits compares with what jarsigner wrote.
 func TestSignatureFits(t *testing.T) {
 	const (
