@@ -217,7 +217,7 @@ func (s *server) awaitPort(ctx context.Context) error {
 func (s *server) awaitPortEvery(ctx context.Context, interval time.Duration) error {
 	deadline := time.Now().Add(readyTime)
 	for {
-		err := tryPort(ctx, s.address)
+		err := tryPort(ctx, net.Dialer{}, s.address)
 		if err == nil {
 			return nil
 		}
@@ -237,8 +237,7 @@ func (s *server) awaitPortEvery(ctx context.Context, interval time.Duration) err
 // tryPort reports whether somebody takes connections at an address. Where nobody
 // does, the kernel may give a connection the very port that it leads to: it is then
 // one with itself.
-func tryPort(ctx context.Context, address string) error {
-	var dialer net.Dialer
+func tryPort(ctx context.Context, dialer net.Dialer, address string) error {
 	conn, err := dialer.DialContext(ctx, "tcp4", address)
 	if err != nil {
 		return err
