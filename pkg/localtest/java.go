@@ -44,6 +44,9 @@ func UseJava(ctx context.Context, plan *runplan.Plan, java *Java, opts hosts.Opt
 	if err != nil {
 		return err
 	}
+	if err := host.Try(ctx, options); err != nil {
+		return fault.New(fault.KindOf(err), "processor_jvm_options: %w", err)
+	}
 	memory := heapMemory(plan)
 	plan.Worker.Command = host.Command(hosts.JVM{Options: options, Heap: heap(plan, memory)})
 	plan.Worker.TCP = java.Feature() < unixSockets
