@@ -110,23 +110,38 @@ func (e *javaElement) entries() iter.Seq[javaEntry] {
 			}
 			return
 		}
-		count := 0
-		_ = filepath.WalkDir(e.path, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return nil // what cannot be read is not there
+		tops, err := os.ReadDir(e.path)
+		if err != nil {
+			return // what cannot be read is not there
+		}
+		count, more := 0, true
+		for _, top := range tops {
+			// In a workspace each of them is a link.
+			path, err := filepath.EvalSymlinks(filepath.Join(e.path, top.Name()))
+			if err != nil || strings.HasPrefix(top.Name(), ".") {
+				continue
 			}
-			if d.IsDir() {
-				if path != e.path && strings.HasPrefix(d.Name(), ".") {
+			_ = filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
+				switch {
+				case err != nil:
+					return nil
+				case d.IsDir() && file != path && strings.HasPrefix(d.Name(), "."):
 					return fs.SkipDir
+				case d.IsDir():
+					return nil
+				}
+				rel, err := filepath.Rel(path, file)
+				name := filepath.ToSlash(filepath.Join(top.Name(), rel))
+				if count++; err != nil || count > maxJavaFiles || !yield(javaEntry{element: e, name: name, path: filepath.Join(e.path, filepath.FromSlash(name))}) {
+					more = false
+					return fs.SkipAll
 				}
 				return nil
+			})
+			if !more {
+				return
 			}
-			rel, err := filepath.Rel(e.path, path)
-			if count++; err != nil || count > maxJavaFiles || !yield(javaEntry{element: e, name: filepath.ToSlash(rel), path: path}) {
-				return fs.SkipAll
-			}
-			return nil
-		})
+		}
 	}
 }
 

@@ -441,6 +441,15 @@ func TestJavaLinks(t *testing.T) {
 	if diff := cmp.Diff(want, classPath); diff != "" {
 		t.Errorf("class path (-want +got):\n%s", diff)
 	}
+
+	// The classes behind the links are known, too.
+	if err := os.Remove(filepath.Join(dir, "echo.jar")); err != nil {
+		t.Fatal(err)
+	}
+	report, _, err = Java(JavaProcessor{Dir: dir, MainClass: "Echo"}, JavaOptions{Feature: 17})
+	if err != nil || !strings.Contains(fault.HintOf(report.Err()), "com.example.Echo") {
+		t.Errorf("%q, %v: com.example.Echo is not proposed", found(report), err)
+	}
 }
 
 // TestSignatureFits compares with what jarsigner wrote.
