@@ -34,6 +34,10 @@ func (a *app) tell(e event.Event) {
 	case event.WarmedUp:
 		a.term.OK("Worker %d: %s in %s", e.Worker, e.Message, shortDuration(e.ElapsedMS))
 	case event.Log:
+		if e.Worker == 0 { // of the image, before there is a worker
+			a.term.Info("%s", ui.Printable(e.Message))
+			break
+		}
 		a.term.Info("%s [worker %d] %s", stamp(e), e.Worker, ui.Printable(e.Message))
 	case event.Access:
 		a.term.Info("%s %s", stamp(e), ui.Printable(e.Message))

@@ -119,6 +119,7 @@ func (r *imageRun) useJava(ctx context.Context, java *localtest.Java) error {
 	if err != nil {
 		return err
 	}
+	r.say(event.Log, "java "+java.String(), "")
 	// A JVM goes by the system's list of users, which knows nothing of this one or
 	// names a home that cannot be written to.
 	own := []string{"-Duser.home=" + os.Getenv("HOME"), "-Duser.name=" + os.Getenv("USER")}
