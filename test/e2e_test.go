@@ -106,6 +106,10 @@ func runScripts(t *testing.T, files []string, variables map[string]string) {
 				return havePython(), nil
 			case "pypi":
 				return havePyPI(), nil
+			case "javac":
+				return have("java", "javac", "jar"), nil
+			case "maven":
+				return haveMaven(), nil
 			case "root":
 				return os.Getuid() == 0, nil
 			case "container":
@@ -247,6 +251,29 @@ var havePyPI = sync.OnceValue(func() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return exec.CommandContext(ctx, "python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", dir, "threadpoolctl").Run() == nil
+})
+
+// haveMaven reports whether Maven builds Java here, with packages of Maven Central.
+var haveMaven = sync.OnceValue(func() bool {
+	if !have("mvn", "javac") {
+		return false
+	}
+	dir, err := os.MkdirTemp("", "eascmd-maven-")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	// A project whose parent is there, and a repository in which nothing is yet.
+	project := `<project><modelVersion>4.0.0</modelVersion><artifactId>a</artifactId><packaging>pom</packaging>
+<parent><groupId>org.apache</groupId><artifactId>apache</artifactId><version>35</version><relativePath/></parent></project>`
+	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(project), 0o600); err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "mvn", "-B", "-q", "-Dmaven.repo.local="+filepath.Join(dir, "repository"), "validate")
+	cmd.Dir = dir
+	return cmd.Run() == nil
 })
 
 // haveGPU reports whether a processor can use a GPU of NVIDIA's here.

@@ -2,9 +2,12 @@ package test
 
 import (
 	"bytes"
+	"encoding/xml"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/openeas/eascmd/pkg/service"
 	"github.com/openeas/eascmd/templates"
@@ -52,5 +55,40 @@ func TestDescriptionsWeHandOut(t *testing.T) {
 		if want := `"$schema": "` + service.SchemaID + `"`; !bytes.Contains(data, []byte(want)) {
 			t.Errorf("%s lacks %s", path, want)
 		}
+	}
+}
+
+// The example in Java is the project of `eascmd init java` with another library:
+// what builds one builds the other.
+func TestJavaProjectsBuildAlike(t *testing.T) {
+	plugins := func(path string) map[string]string {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var project struct {
+			Plugins []struct {
+				Name    string `xml:"artifactId"`
+				Version string `xml:"version"`
+			} `xml:"build>plugins>plugin"`
+		}
+		if err := xml.Unmarshal(data, &project); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		versions := make(map[string]string)
+		for _, p := range project.Plugins {
+			if p.Version == "" {
+				t.Errorf("%s: %s has no version", path, p.Name)
+			}
+			versions[p.Name] = p.Version
+		}
+		return versions
+	}
+	template, example := plugins("../templates/java/pom.xml"), plugins("../examples/pmml/pom.xml")
+	if len(template) < 5 {
+		t.Errorf("the template names only %d plugins", len(template))
+	}
+	if diff := cmp.Diff(template, example); diff != "" {
+		t.Errorf("plugins (-template +example):\n%s", diff)
 	}
 }
