@@ -90,21 +90,20 @@ func (t *testRun) engine(ctx context.Context) engine.Engine {
 	return docker.New(opts)
 }
 
-// hostForImage returns a host of this machine for an image of the user's own, which
-// may lack a compiler, or "". That there is no host here is for the image to say.
+// hostForImage returns a host of this machine, or "", for an image that may lack a
+// compiler: one of the user's own or, for Java, one that is built. That there is no
+// host here is for the image to say.
 func (t *testRun) hostForImage(ctx context.Context) string {
 	var host string
 	var err error
 	switch {
-	case t.options.image == "":
-		return ""
 	case t.plan.Language == "java":
 		var java localtest.Java
 		if java, err = localtest.FindJava(ctx); err != nil {
 			java = localtest.Java{} // a release brings a host all the same
 		}
 		host, err = hosts.JavaJar(ctx, java.Runtime, hosts.Options{})
-	case runtime.GOOS == "linux" && runtime.GOARCH == t.daemon.Arch():
+	case t.options.image != "" && runtime.GOOS == "linux" && runtime.GOARCH == t.daemon.Arch():
 		// It may have this machine's C library.
 		host, err = hosts.CPP(ctx, hosts.Options{})
 	}

@@ -94,7 +94,7 @@ func (s *start) start(ctx context.Context) (*Run, error) {
 	}
 	s.image, err = s.d.ensureImage(ctx, imageOptions{
 		Language: s.plan.Language, Image: s.Image, Data: s.DataImage, DataAuth: s.DataAuth,
-		Base: s.Base, Plain: s.OwnEnvironment, CABundle: s.CABundle,
+		Base: s.Base, Plain: s.OwnEnvironment, Host: s.Host, CABundle: s.CABundle,
 		Env: os.Getenv, Log: s.log, Progress: s.progress,
 	})
 	if err != nil {
@@ -293,7 +293,7 @@ type entry struct {
 // files lists what the container has of this machine, in the order of depth.
 func (s *start) files() []entry {
 	list := []entry{{s.program, programPath, false}}
-	if s.Host != "" {
+	if s.Host != "" && s.Image != "" {
 		platform := "linux-" + s.d.Arch()
 		if s.plan.Language == "java" {
 			platform = "java" // it is the same everywhere

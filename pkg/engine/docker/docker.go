@@ -52,8 +52,9 @@ type Options struct {
 	CABundle string // a PEM file with certificate authorities, or empty
 
 	// Executable is the program that has the command serve; empty means the
-	// running one. Host is a host for this machine's CPU, for an image that
-	// brings none; it may be empty.
+	// running one. Host is a host for this machine's CPU or, for Java, for any: an
+	// image of the user's own may bring none, and one that is built for Java takes it.
+	// It may be empty.
 	Executable string
 	Version    string // of the running one: which release fits a daemon with another CPU
 	Host       string

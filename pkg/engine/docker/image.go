@@ -49,6 +49,10 @@ type imageOptions struct {
 	Image, Data, Base string
 	Plain             bool
 
+	// Host is the host for Java processors, where this machine has it: an image
+	// that is built then needs no compiler. It may be empty.
+	Host string
+
 	// DataAuth is what Data is pulled with, the description's dockerAuth: base64
 	// of user:password. It may be empty.
 	DataAuth string
@@ -109,7 +113,7 @@ func (d *Daemon) ensureImage(ctx context.Context, o imageOptions) (image, error)
 	case o.Plain:
 		return d.haveImage(ctx, wanted{ref: cmp.Or(o.Base, defaultBase), flag: "--base-image"}, &o)
 	}
-	r, err := newRecipe(o.Language, d.Arch(), o.CABundle)
+	r, err := newRecipe(&o, d.Arch())
 	if err != nil {
 		return image{}, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/openeas/eascmd/internal/dockertest"
 	"github.com/openeas/eascmd/internal/fault"
+	"github.com/openeas/eascmd/internal/jvm"
 	"github.com/openeas/eascmd/pkg/engine/hosts"
 )
 
@@ -52,9 +53,18 @@ func TestJavaImage(t *testing.T) {
 		}
 	})
 
-	t.Run("of a base with a Java elsewhere", func(t *testing.T) {
-		img, said := ensure(t, imageOptions{Base: it.derive("elsewhere", hidden, "ENV JAVA_HOME=/stash"), Env: unreachable})
-		if said.has("installing") {
+	t.Run("of a base with a Java elsewhere and no compiler", func(t *testing.T) {
+		java, _, err := jvm.Choose(t.Context())
+		if err != nil {
+			t.Skipf("missing: a JDK (%v)", err)
+		}
+		host, err := hosts.JavaJar(t.Context(), java, hosts.Options{})
+		if err != nil {
+			t.Skipf("missing: a JDK (%v)", err)
+		}
+		base := it.derive("elsewhere", hidden, "RUN rm /stash/bin/javac", "ENV JAVA_HOME=/stash")
+		img, said := ensure(t, imageOptions{Base: base, Host: host, Env: unreachable})
+		if said.has("installing") || said.has("compiling") {
 			t.Errorf("steps are %q", said.lines)
 		}
 		wantHost(t, img, "/stash/bin/java")

@@ -43,6 +43,7 @@ type recipe struct {
 	data       recipeData
 
 	files []contextFile // beside the Dockerfile
+	made  []contextFile // likewise: what follows from these, and need not be made again
 
 	authorities string // the hash of those that it trusts, or "none"
 }
@@ -72,9 +73,9 @@ type contextFile struct {
 }
 
 // newRecipe returns the recipe for processors in a language on a CPU.
-func newRecipe(language, arch, caBundle string) (*recipe, error) {
-	r := &recipe{language: language, files: []contextFile{{"prepare.sh", []byte(prepare)}}}
-	switch language {
+func newRecipe(o *imageOptions, arch string) (*recipe, error) {
+	r := &recipe{language: o.Language, files: []contextFile{{"prepare.sh", []byte(prepare)}}}
+	switch o.Language {
 	case "cpp":
 		r.dockerfile = cppDockerfile
 		r.data.Host = path.Join(HostsDir, hosts.CPPName("linux", arch))
@@ -91,13 +92,16 @@ func newRecipe(language, arch, caBundle string) (*recipe, error) {
 		for _, name := range slices.Sorted(maps.Keys(sources)) {
 			r.files = append(r.files, contextFile{"eashost/" + name, sources[name]})
 		}
+		if jar, err := os.ReadFile(o.Host); err == nil { // else it is compiled
+			r.made = append(r.made, contextFile{"host.jar", jar})
+		}
 	case "python":
 		r.dockerfile = pythonDockerfile
 	default:
-		return nil, fault.New(fault.Description, "there is no image for processors in %q", language).
+		return nil, fault.New(fault.Description, "there is no image for processors in %q", o.Language).
 			WithHint("name an image that has what they need with --image")
 	}
-	return r, r.trust(caBundle)
+	return r, r.trust(o.CABundle)
 }
 
 // trust adds the authorities of a PEM file to what is trusted, if there is one.
@@ -161,7 +165,7 @@ func (r *recipe) context(baseID, build string) (io.Reader, error) {
 	text := data.fill(r.dockerfile)
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	for _, f := range append([]contextFile{{"Dockerfile", []byte(text)}}, r.files...) {
+	for _, f := range slices.Concat([]contextFile{{"Dockerfile", []byte(text)}}, r.files, r.made) {
 		header := &tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.data)), ModTime: time.Unix(0, 0)}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, err

@@ -6,7 +6,7 @@
 #   prepare.sh compiler         a C compiler
 #   prepare.sh host PATH FLAGS  compile host.c
 #   prepare.sh java             a Java, and certificate authorities in ca/
-#   prepare.sh jar PATH FLAGS   compile the sources in eashost/, and a compiler to do it with
+#   prepare.sh jar PATH FLAGS   host.jar, or else the sources in eashost/ compiled
 #   prepare.sh archive PATH     what a JVM that runs this jar reads at its start
 #   prepare.sh python           Python 3 and pip
 #   prepare.sh interpreter VERSION DIR
@@ -243,6 +243,12 @@ java)
 	"$(java_program java)" -version
 	;;
 jar)
+	mkdir -p "${2%/*}"
+	if [ -f $here/host.jar ]; then
+		cp $here/host.jar "$2"
+		chmod 644 "$2"
+		exit
+	fi
 	java_program javac >/dev/null ||
 		install "openjdk-17-jdk-headless|default-jdk-headless" -- openjdk17-jdk -- "java-17-openjdk-devel|java-21-openjdk-devel|java-devel"
 	javac=$(java_program javac) || {
@@ -254,7 +260,7 @@ jar)
 	*" 1.8."*) java8="-source 8 -target 8" ;;
 	*) java8="--release 8" ;;
 	esac
-	mkdir -p "${2%/*}" $here/classes
+	mkdir -p $here/classes
 	"$javac" $3 $java8 -d $here/classes $here/eashost/*.java
 	"${javac%/*}/jar" c0fe "$2" eashost.Main -C $here/classes . # not compressed: it is read at every start
 	chmod 644 "$2"

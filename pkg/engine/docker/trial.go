@@ -38,7 +38,7 @@ func (s ImageState) Usable() string {
 // ImageState looks for the image, and builds and pulls nothing.
 func (d *Daemon) ImageState(ctx context.Context, caBundle string) (ImageState, error) {
 	state := ImageState{Base: defaultBase}
-	r, err := newRecipe("cpp", d.Arch(), caBundle)
+	r, err := newRecipe(&imageOptions{Language: "cpp", CABundle: caBundle}, d.Arch())
 	if err != nil {
 		return state, err
 	}
