@@ -109,7 +109,7 @@ func TestEverythingHangs(t *testing.T) {
 		m.program(t, "/bin/"+name, hang)
 	}
 	m.program(t, "/usr/lib/jvm/jdk-17/bin/java", hang)
-	m.program(t, "/usr/lib/jvm/jdk-17/bin/javac", hang)
+	m.program(t, "/usr/lib/jvm/jdk-17/bin/javac", "exec "+hang)
 	m.write(t, "/usr/lib/jvm/jdk-17/release", "JAVA_VERSION=\"17.0.9\"\n", 0o644)
 	m.env["HTTPS_PROXY"] = "http://" + silentAddress(t, "tcp", "127.0.0.1:0") // reached, and that is all
 	socket := filepath.Join(t.TempDir(), "s")

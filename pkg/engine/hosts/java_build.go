@@ -29,7 +29,7 @@ var quickly = []string{"-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX
 // whole: a build that breaks off leaves nothing under that name, and of two at the same
 // time the later wins with the same content.
 func buildJava(ctx context.Context, java jvm.Runtime, sources map[string][]byte, dir, path string, opts Options) error {
-	compiler, err := javaCompiler(ctx, java)
+	compiler, err := javaCompiler(java, installedJavas(ctx))
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func ReleaseJava(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	compiler, err := javaCompiler(ctx, java)
+	compiler, err := javaCompiler(java, installedJavas(ctx))
 	if err != nil {
 		return err
 	}
@@ -85,24 +85,33 @@ func ReleaseJava(ctx context.Context, path string) error {
 	return compileJava(ctx, compiler, sources, temp, path)
 }
 
+// installedJavas finds the Javas of this machine without running any of them.
+func installedJavas(ctx context.Context) func() ([]jvm.Runtime, error) {
+	machine := jvm.This()
+	machine.Run = nil // what only a program that chooses knows is found elsewhere, or not at all
+	return func() ([]jvm.Runtime, error) { return machine.Find(ctx) }
+}
+
 // javaCompiler returns the Java whose compiler makes the host: the one that is to
 // run it, or else any that has one.
-func javaCompiler(ctx context.Context, java jvm.Runtime) (jvm.Runtime, error) {
+func javaCompiler(java jvm.Runtime, find func() ([]jvm.Runtime, error)) (jvm.Runtime, error) {
 	if java.Compiler {
 		return java, nil
 	}
-	machine := jvm.This()
-	machine.Run = nil // one that a program chooses is among the others, or has been found
-	all, err := machine.Find(ctx)
+	all, err := find()
 	if err != nil {
 		return jvm.Runtime{}, err
 	}
-	for _, java := range all {
-		if java.Compiler {
-			return java, nil
+	for _, other := range all {
+		if other.Compiler {
+			return other, nil
 		}
 	}
-	return jvm.Runtime{}, fault.New(fault.Missing, "no Java compiler (javac), which the host of Java processors is built with: the Java here, %s, is a JRE", java.Home).
+	what := "there is no JDK here"
+	if java.Home != "" {
+		what = "the Java in " + java.Home + " is a JRE, and there is no JDK here"
+	}
+	return jvm.Runtime{}, fault.New(fault.Missing, "no Java compiler (javac), which the host of Java processors is built with: %s", what).
 		WithHint("install a JDK (apt-get install default-jdk-headless, dnf install java-latest-openjdk-devel, apk add openjdk17-jdk, brew install openjdk), or set JAVA_HOME to one")
 }
 
