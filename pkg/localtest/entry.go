@@ -50,7 +50,11 @@ func Check(ctx context.Context, plan *runplan.Plan, place string) (check.Report,
 func checkEntry(w *Prepared, plan *runplan.Plan) error {
 	dir := w.ProcessorDir
 	for _, m := range w.Mounts {
-		if filepath.Join(w.Dir, filepath.FromSlash(m.Path)) == dir {
+		place := filepath.Join(w.Dir, filepath.FromSlash(m.Path))
+		if plan.Language == "java" && filepath.Dir(place) == w.ProcessorDir {
+			return nil // of a jar by itself only its name is here
+		}
+		if place == dir {
 			dir = m.Source
 		}
 	}
