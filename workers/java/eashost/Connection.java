@@ -36,7 +36,8 @@ final class Connection {
         return channel;
     }
 
-    private static SocketAddress unix(String path) throws IOException {
+    /** Returns the address of a Unix socket. */
+    static SocketAddress unix(String path) throws IOException {
         try {
             return (SocketAddress) Class.forName("java.net.UnixDomainSocketAddress")
                     .getMethod("of", String.class)

@@ -4,7 +4,6 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.channels.ClosedChannelException;
-import java.nio.charset.StandardCharsets;
 
 /**
  * The ways in which this process ends, other than by the processor's own doing. None of them runs
@@ -26,6 +25,7 @@ final class Leaving {
 
     private static final FileOutputStream ERR = new FileOutputStream(FileDescriptor.err);
 
+    private final Thread flush = new Flush(); // made while there is memory for it
     private volatile Thread leaver;
 
     /**
@@ -33,8 +33,12 @@ final class Leaving {
      * for ever.
      */
     static void print(String text) {
+        print(Wire.utf8(text));
+    }
+
+    static void print(byte[] text) {
         try {
-            ERR.write(text.getBytes(StandardCharsets.UTF_8));
+            ERR.write(text);
         } catch (IOException e) {
             // Nobody reads it: there is no other place to say it.
         }
@@ -60,20 +64,26 @@ final class Leaving {
 
     /** Ends the process after the output of the processor. */
     void end(int status) {
-        Thread flush = new Background("eashost-flush") {
-            @Override
-            public void run() {
-                System.out.flush();
-                System.err.flush();
-            }
-        };
-        flush.start();
         try {
+            flush.start();
             flush.join(FLUSH);
-        } catch (InterruptedException e) {
-            // The end is the same.
+        } catch (InterruptedException | Error | IllegalThreadStateException e) {
+            // No memory or no room for a thread, or one that is at it already.
         }
         halt(status);
+    }
+
+    /** Writes what the processor has printed; something may hold the lock of a stream for ever. */
+    private static final class Flush extends Background {
+        Flush() {
+            super("eashost-flush");
+        }
+
+        @Override
+        public void run() {
+            System.out.flush();
+            System.err.flush();
+        }
     }
 
     static void halt(int status) {

@@ -18,9 +18,13 @@ public final class Main {
 
     private Main() {}
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws Exception {
         if (arguments.length == 1 && arguments[0].equals("--version")) {
             System.out.println(NAME + " protocol " + Wire.VERSION + "-" + Wire.VERSION);
+            return;
+        }
+        if (arguments.length == 1 && arguments[0].equals("--warm")) {
+            Warm.up();
             return;
         }
         SocketChannel channel;

@@ -77,6 +77,15 @@ final class Processor {
         return path.split("\n");
     }
 
+    /** What libraries that look at their own class path are to find there, and not the host's. */
+    static String classPathProperty(Map<String, String> start) throws Failure {
+        String property = "";
+        for (String path : classPath(start)) {
+            property = property.isEmpty() ? path : property + File.pathSeparator + path;
+        }
+        return property;
+    }
+
     /** Finds the class and its methods, makes the object and lets it load. The calling thread is where user code runs. */
     static Processor load(Map<String, String> start, ClassLoader loader, Caller me) throws Failure {
         String name = start.get("main_class");
@@ -121,11 +130,32 @@ final class Processor {
         } catch (ExceptionInInitializerError e) {
             Throwable cause = e.getCause() == null ? e : e.getCause();
             throw thrown("the static initializer of " + name, cause);
+        } catch (NoClassDefFoundError e) {
+            String other = otherName(name, e.getMessage());
+            if (other != null) {
+                throw new Failure("there is no class " + name + ": what lies in its place is " + other, "set processor_mainclass to " + other);
+            }
+            throw failed("class " + name + " cannot be loaded", e);
         } catch (Throwable e) {
             throw failed("class " + name + " cannot be loaded", e);
         } finally {
             me.leave();
         }
+    }
+
+    /**
+     * Returns the name of the class that was found in place of another one; null where the message of a
+     * NoClassDefFoundError says something else. Which of the two stands first depends on the Java.
+     */
+    private static String otherName(String name, String message) {
+        String middle = " (wrong name: ";
+        int at = message == null ? -1 : message.indexOf(middle);
+        if (at < 0 || !message.endsWith(")")) {
+            return null;
+        }
+        String first = message.substring(0, at).replace('/', '.');
+        String second = message.substring(at + middle.length(), message.length() - 1).replace('/', '.');
+        return first.equals(name) ? second : first;
     }
 
     /** A jar that cannot be read the class loader passes over in silence. */
@@ -250,11 +280,6 @@ final class Processor {
     private static String hint(Throwable t) {
         for (int depth = 0; t != null && depth < 20; t = t.getCause(), depth++) {
             String message = t.getMessage() == null ? "" : t.getMessage();
-            int wrong = message.indexOf("(wrong name: ");
-            if (t instanceof NoClassDefFoundError && wrong > 0) {
-                String name = message.substring(wrong + "(wrong name: ".length(), message.length() - 1);
-                return "the class in that file is " + name.replace('/', '.') + ": name it so in processor_mainclass";
-            }
             if (t instanceof NoClassDefFoundError || t instanceof ClassNotFoundException) {
                 return IN_PACKAGE;
             }

@@ -21,7 +21,7 @@ final class Variables {
     final String id;
     final String key;
 
-    private Variables(String socket, String id, String key) throws IOException {
+    Variables(String socket, String id, String key) throws IOException {
         this.socket = present(SOCKET, socket);
         this.id = present(ID, id);
         this.key = present(KEY, key);

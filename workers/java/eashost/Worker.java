@@ -60,6 +60,7 @@ final class Worker {
     private void load(Caller me) {
         try {
             ClassLoader loader = Processor.loader(start);
+            System.setProperty("java.class.path", Processor.classPathProperty(start));
             me.setContextClassLoader(loader);
             processor = Processor.load(start, loader, me);
             for (int number = 2; number <= threads; number++) {
@@ -104,7 +105,6 @@ final class Worker {
             }
             heap.suffices();
         } catch (OutOfMemoryError e) {
-            Leaving.print(Traces.trace(e));
             heap.answer(id, e, "in Process");
             return Output.BATCH;
         } catch (Throwable t) {
@@ -138,10 +138,13 @@ final class Worker {
 
     /** A thread of the host's own cannot go on. */
     void broken(Throwable t) {
-        if (t instanceof OutOfMemoryError) {
-            heap.end(t + " in the host");
+        try {
+            if (t instanceof OutOfMemoryError) {
+                heap.endHost((OutOfMemoryError) t);
+            }
+            Leaving.say("the host is broken: " + Traces.trace(t));
+        } finally {
+            Leaving.halt(Leaving.BROKEN);
         }
-        Leaving.say("the host is broken: " + Traces.trace(t));
-        Leaving.halt(Leaving.BROKEN);
     }
 }

@@ -2,6 +2,7 @@ package com.example;
 
 import java.io.File;
 import java.io.IOException;
+import java.lang.reflect.Proxy;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -16,6 +17,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 public class Fixture {
     private static final byte[] ECHO = bytes("echo ");
     private static final List<byte[]> KEPT = new ArrayList<>();
+    private static final List<Class<?>> LOADED = new ArrayList<>();
 
     private final String model;
     private final AtomicInteger inside = new AtomicInteger();
@@ -27,6 +29,10 @@ public class Fixture {
         model = modelEntry + "|" + modelConfig;
         if (modelConfig.startsWith("constructor exit ")) {
             System.exit(Integer.parseInt(modelConfig.substring(17)));
+        }
+        if (modelConfig.equals("constructor interrupt")) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted");
         }
         if (modelConfig.startsWith("constructor throw ")) {
             throw new IllegalStateException(modelConfig.substring(18));
@@ -147,6 +153,7 @@ public class Fixture {
     }
 
     /** What goes wrong in Java only. */
+    @SuppressWarnings("deprecation") // Proxy.getProxyClass, which Java 8 has no other way for
     private byte[] runJava(String command, String argument) throws Exception {
         switch (command) {
             case "throw":
@@ -182,6 +189,21 @@ public class Fixture {
                 for (;;) {
                     KEPT.add(new byte[Integer.parseInt(argument)]);
                 }
+            case "metaspace":
+                for (;;) {
+                    ClassLoader loader = new ClassLoader(Fixture.class.getClassLoader()) {};
+                    LOADED.add(Proxy.getProxyClass(loader, Runnable.class));
+                }
+            case "oom-in-thread": // which is not the worker's business
+                Thread greedy = new Thread("the-greedy") {
+                    @Override
+                    public void run() {
+                        exhaust();
+                    }
+                };
+                greedy.start();
+                greedy.join();
+                return bytes("over");
             case "exit-in-thread":
                 Thread thread = new Thread("the-exiter") {
                     @Override

@@ -1,7 +1,7 @@
 package com.example;
 
-/** A processor that takes and returns text, and has no Load. */
-public class Text {
+/** A processor that takes and returns text, is not public itself, and has no Load. */
+class Text {
     public Text(String modelEntry, String modelConfig) {}
 
     public String Process(String input) {
