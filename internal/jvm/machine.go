@@ -32,6 +32,10 @@ type Machine struct {
 func (m Machine) Find(ctx context.Context) (all []Runtime, err error) {
 	seen := map[string]bool{}
 	add := func(home, from string) {
+		home, err := filepath.Abs(home) // a worker is started elsewhere
+		if err != nil {
+			return
+		}
 		real, err := filepath.EvalSymlinks(home)
 		if err != nil || !m.IsJava(real) {
 			return
@@ -191,7 +195,7 @@ func releaseVersion(home string) string {
 }
 
 // answerTime is how long a java may take to say something of itself.
-const answerTime = time.Minute
+const answerTime = 20 * time.Second
 
 // run runs a program of this machine.
 func run(ctx context.Context, program string, args ...string) (string, error) {

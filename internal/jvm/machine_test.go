@@ -224,6 +224,17 @@ func TestFeature(t *testing.T) {
 	}
 }
 
+// A Java that is named by a relative path is run from elsewhere.
+func TestChooseRelative(t *testing.T) {
+	m := fake(t)
+	m.java(t, "/my jdk", "17")
+	m.env["JAVA_HOME"] = "my jdk/"
+	t.Chdir(m.Root)
+	if java, _, err := m.choose(t.Context()); err != nil || java.Program("java") != m.Root+"/my jdk/bin/java" {
+		t.Errorf("got %s, %v", java.Program("java"), err)
+	}
+}
+
 // The Java of this machine says of itself what was found out without running it.
 func TestThisMachine(t *testing.T) {
 	java, _, err := Choose(t.Context())

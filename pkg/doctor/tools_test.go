@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"archive/zip"
 	"context"
 	"fmt"
 	"os"
@@ -314,9 +315,7 @@ func TestJavas(t *testing.T) {
 
 func TestJavaHost(t *testing.T) {
 	jars := t.TempDir()
-	if err := os.WriteFile(filepath.Join(jars, hosts.JavaName()), []byte("jar"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeJar(t, filepath.Join(jars, hosts.JavaName()))
 	tests := []struct {
 		name string
 		make func(t *testing.T, m *machine)
@@ -349,6 +348,23 @@ func TestJavaHost(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// writeJar writes what goes for the host of Java processors.
+func writeJar(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	if _, err := w.Create("eashost/Main.class"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

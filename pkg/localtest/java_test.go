@@ -1,6 +1,7 @@
 package localtest
 
 import (
+	"archive/zip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,10 +21,25 @@ import (
 func hostDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, hosts.JavaName()), []byte("jar"), 0o644); err != nil {
+	writeJar(t, filepath.Join(dir, hosts.JavaName()))
+	return dir
+}
+
+// writeJar writes what goes for the host of Java processors.
+func writeJar(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	defer f.Close()
+	w := zip.NewWriter(f)
+	if _, err := w.Create("eashost/Main.class"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestUseJava(t *testing.T) {

@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"archive/zip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/openeas/eascmd/internal/fault"
@@ -15,8 +17,11 @@ import (
 	"github.com/openeas/eascmd/workers"
 )
 
-// javaMain is the class that is run of the host for Java processors.
-const javaMain = "eashost.Main"
+// The class that is run of the host for Java processors.
+const (
+	javaMain     = "eashost.Main"
+	javaMainFile = "eashost/Main.class"
+)
 
 // JavaHost is the host for Java processors and the Java that runs it.
 type JavaHost struct {
@@ -90,11 +95,11 @@ func JavaJar(ctx context.Context, java jvm.Runtime, opts Options) (string, error
 		return "", fault.New(fault.Failed, "read the host for Java processors: %w", err)
 	}
 	for _, dir := range opts.Dirs {
-		if path := filepath.Join(dir, name); isFile(path) {
+		if path := filepath.Join(dir, name); isJar(path) {
 			return path, nil
 		}
 	}
-	if path := prebuilt("java", name, isFile); path != "" {
+	if path := prebuilt("java", name, isJar); path != "" {
 		return path, nil
 	}
 	dir, err := opts.dir()
@@ -102,7 +107,7 @@ func JavaJar(ctx context.Context, java jvm.Runtime, opts Options) (string, error
 		return "", err
 	}
 	path := filepath.Join(dir, name)
-	if isFile(path) {
+	if isJar(path) {
 		return path, nil
 	}
 	return path, buildJava(ctx, java, sources, dir, path, opts)
@@ -131,6 +136,17 @@ func javaSources() (sources map[string][]byte, name string, err error) {
 		h.Write(data)
 	}
 	return sources, "eashost-java-" + hex.EncodeToString(h.Sum(nil))[:12] + ".jar", nil
+}
+
+// isJar reports whether a file is a jar with the host in it. What a full disk has cut
+// off is none.
+func isJar(path string) bool {
+	r, err := zip.OpenReader(path)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	return slices.ContainsFunc(r.File, func(f *zip.File) bool { return f.Name == javaMainFile })
 }
 
 func isFile(path string) bool {
