@@ -189,7 +189,8 @@ func TestScriptsInContainers(t *testing.T) {
 
 // alikeEverywhere are the scripts whose runs are the same on every engine.
 var alikeEverywhere = []string{
-	"check", "crash", "echo", "ended", "ends", "fetch", "flags", "killed", "mistakes", "places", "ports", "project", "python", "pythonends", "service",
+	"check", "crash", "echo", "ended", "ends", "fetch", "flags", "java-calls", "java-ends", "java-mistakes", "java-options", "java-places",
+	"killed", "mistakes", "places", "ports", "project", "python", "pythonends", "service",
 }
 
 // leftovers returns the directories and processes of a script that are still
