@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,9 +32,9 @@ const (
 func ArchivesClasses(java jvm.Runtime) bool { return java.Feature() >= 13 }
 
 // classData returns the archive of classes for a Java and a jar: one that lies
-// beside the jar, as in an image, where there is but one Java; or one in the cache, where it is made at
-// first use. It is "" where there is none: a start then takes longer, and that is
-// all.
+// beside the jar, as in an image, where there is but one Java; or one in the cache,
+// where it is made at first use. It is "" where there is none: a start then takes
+// longer, and that is all.
 func classData(ctx context.Context, java jvm.Runtime, jar string, opts Options) string {
 	if !ArchivesClasses(java) {
 		return ""
@@ -47,32 +46,56 @@ func classData(ctx context.Context, java jvm.Runtime, jar string, opts Options) 
 	if err != nil || opts.Fleeting {
 		return ""
 	}
-	path := filepath.Join(dir, classDataName(java, jar))
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && info.Size() > 0:
-		return path
-	case err == nil:
-		return "" // it was tried in vain
-	}
-	if err := makeClassData(ctx, java, jar, dir, path, opts.Log); err != nil {
-		return ""
+	name := classDataName(java, jar)
+	path, known := keptClassData(dir, name)
+	if !known {
+		path = makeClassData(ctx, java, jar, dir, name, opts.Log)
 	}
 	return path
 }
 
-// makeClassData has a Java write the archive at path, a file in dir, by loading
-// what a start loads. Where the Java cannot, for it lacks the archive that another is
-// based on, an empty file keeps that in mind.
-func makeClassData(ctx context.Context, java jvm.Runtime, jar, dir, path string, log func(string)) error {
+// keptClassData returns the archive in dir whose name begins with name and ends with
+// how long it is: a JVM that is given one that was cut off crashes. One of length 0
+// says that there is none to be had; path is then "".
+func keptClassData(dir, name string) (path string, known bool) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", false
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), name+"-") {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		info, err := e.Info()
+		switch {
+		case err != nil || e.Name() != lengthName(name, info.Size()):
+			os.Remove(path)
+		case info.Size() == 0:
+			return "", true
+		default:
+			return path, true
+		}
+	}
+	return "", false
+}
+
+func lengthName(name string, length int64) string {
+	return fmt.Sprintf("%s-%d%s", name, length, classDataSuffix)
+}
+
+// makeClassData has a Java write the archive, by loading what a start loads, and
+// returns its path, or "". Where the Java cannot, for it lacks the archive that
+// another is based on, an empty file keeps that in mind.
+func makeClassData(ctx context.Context, java jvm.Runtime, jar, dir, name string, log func(string)) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return ""
 	}
 	removeAbandoned(dir, time.Now().Add(-time.Hour))
 	removeOldClassData(dir, time.Now().Add(-classDataAge))
 	temp, err := os.MkdirTemp(dir, buildPrefix)
 	if err != nil {
-		return err
+		return ""
 	}
 	defer os.RemoveAll(temp)
 	if log != nil {
@@ -85,20 +108,22 @@ func makeClassData(ctx context.Context, java jvm.Runtime, jar, dir, path string,
 	cmd := exec.CommandContext(ctx, java.Program("java"), args...)
 	cmd.WaitDelay = time.Second
 	cmd.Env = withoutJavaOptions(os.Environ())
-	runErr := cmd.Run()
+	err = cmd.Run()
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return ""
 	}
-	if runErr == nil && isFile(made) {
-		if err := os.Chmod(made, 0o644); err != nil {
-			return err
+	info, statErr := os.Stat(made)
+	if err != nil || statErr != nil || info.Size() == 0 {
+		if none := filepath.Join(temp, "none"); os.WriteFile(none, nil, 0o644) == nil {
+			_ = os.Rename(none, filepath.Join(dir, lengthName(name, 0)))
 		}
-		return os.Rename(made, path)
+		return ""
 	}
-	if none := filepath.Join(temp, "none"); os.WriteFile(none, nil, 0o644) == nil {
-		_ = os.Rename(none, path)
+	path := filepath.Join(dir, lengthName(name, info.Size()))
+	if os.Chmod(made, 0o644) != nil || os.Rename(made, path) != nil {
+		return ""
 	}
-	return errors.Join(runErr, errors.New("no archive was made"))
+	return path
 }
 
 // removeOldClassData removes the archives in dir that were made before a time. One
@@ -115,7 +140,7 @@ func removeOldClassData(dir string, before time.Time) {
 	}
 }
 
-// classDataName is the file name of the archive of classes that a Java makes of
+// classDataName begins the file name of the archive of classes that a Java makes of
 // a jar, whose name stands for its content. It carries all that the archive depends
 // on: a JVM passes over one that is of another Java.
 func classDataName(java jvm.Runtime, jar string) string {
@@ -131,5 +156,5 @@ func classDataName(java jvm.Runtime, jar string) string {
 		}
 		io.WriteString(h, path+"\x00")
 	}
-	return strings.TrimSuffix(filepath.Base(jar), ".jar") + "-" + hex.EncodeToString(h.Sum(nil))[:12] + classDataSuffix
+	return strings.TrimSuffix(filepath.Base(jar), ".jar") + "-" + hex.EncodeToString(h.Sum(nil))[:12]
 }
