@@ -98,8 +98,8 @@ final class Heap {
         }
     }
 
-    /** Sends the answers that were given and ends the process. */
-    private void end(String why) {
+    /** Sends the answers that were given and ends the process. Of several threads the first one does. */
+    private synchronized void end(String why) {
         leaving.begin();
         output.finish();
         byte[] text = LAST_WORDS;

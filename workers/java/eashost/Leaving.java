@@ -81,8 +81,12 @@ final class Leaving {
 
         @Override
         public void run() {
-            System.out.flush();
-            System.err.flush();
+            try {
+                System.out.flush();
+                System.err.flush();
+            } catch (Throwable e) {
+                // It may be memory that is missing: the process ends all the same.
+            }
         }
     }
 

@@ -138,13 +138,15 @@ final class Worker {
 
     /** A thread of the host's own cannot go on. */
     void broken(Throwable t) {
+        int status = Leaving.BROKEN;
         try {
             if (t instanceof OutOfMemoryError) {
+                status = Leaving.NO_MEMORY;
                 heap.endHost((OutOfMemoryError) t);
             }
             Leaving.say("the host is broken: " + Traces.trace(t));
         } finally {
-            Leaving.halt(Leaving.BROKEN);
+            Leaving.halt(status);
         }
     }
 }
