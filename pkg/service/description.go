@@ -26,16 +26,16 @@ type Description struct {
 	GenerateToken bool   `json:"generate_token" jsonschema:"default=true" jsonschema_description:"Whether a token is made when none is given; false makes a service that anybody may call."`
 
 	ModelPath   string `json:"model_path" jsonschema_description:"The model: an oss:// file or directory, or an http(s) address of an archive (tar.gz, tar, tar.bz2, zip). Also a file or directory of this machine, which is uploaded where the service is deployed."`
-	ModelEntry  string `json:"model_entry" jsonschema_description:"First argument of initialize, relative to the model. Without one it is the file name in model_path."`
-	ModelConfig string `json:"model_config" form:"json" jsonschema_description:"Second argument of initialize, as text. An object is passed on as compact JSON."`
+	ModelEntry  string `json:"model_entry" jsonschema_description:"First argument of initialize or, in Java, of the constructor, relative to the model. Without one it is the file name in model_path."`
+	ModelConfig string `json:"model_config" form:"json" jsonschema_description:"Second argument of initialize or, in Java, of the constructor, as text. An object is passed on as compact JSON."`
 
 	Processor           string   `json:"processor" jsonschema_description:"Code of a built-in processor, such as pmml or tensorflow_cpu_1.12. Excludes processor_path, processor_entry and processor_type."`
 	ProcessorPath       string   `json:"processor_path" jsonschema_description:"The processor: an archive or a single file (.so, .jar, .py); the same places as model_path."`
-	ProcessorEntry      string   `json:"processor_entry" jsonschema_description:"Main file of the processor, relative to its package: libx.so or app.py. Required for cpp and python."`
-	ProcessorMainClass  string   `json:"processor_mainclass" jsonschema_description:"Main class of a Java processor with its package. Required for java."`
+	ProcessorEntry      string   `json:"processor_entry" jsonschema_description:"Main file of the processor, relative to its package: libx.so or app.py. Required for cpp and python; in Java the jar whose classes come first."`
+	ProcessorMainClass  string   `json:"processor_mainclass" jsonschema_description:"Class of a Java processor with its package, such as com.example.Scorer. Required for java."`
 	ProcessorType       string   `json:"processor_type" jsonschema:"enum=cpp,enum=java,enum=python" jsonschema_description:"Language of the processor."`
 	ProcessorEnvs       []EnvVar `json:"processor_envs" jsonschema_description:"Environment variables of the processor."`
-	ProcessorJVMOptions string   `json:"processor_jvm_options" jsonschema_description:"Options of the JVM that runs a Java processor, such as -Xmx4g."`
+	ProcessorJVMOptions string   `json:"processor_jvm_options" jsonschema_description:"Options of the JVM that runs a Java processor, such as -Xmx4g, split as a shell splits words. Without one about the heap eascmd test lets it grow to three quarters of metadata.memory."`
 
 	Uncompress     bool   `json:"uncompress" jsonschema:"default=true" jsonschema_description:"Whether fetched archives are unpacked."`
 	WarmUpDataPath string `json:"warm_up_data_path" jsonschema_description:"Request files that are replayed before the service is ready; the same places as model_path."`
