@@ -125,6 +125,17 @@ func (o Options) InitialHeap() (bytes int64) {
 	return bytes
 }
 
+// Stack returns how large the stack of a thread is, 0 where the options do not say
+// it.
+func (o Options) Stack() (bytes int64) {
+	for _, word := range o {
+		if strings.HasPrefix(word, "-Xss") {
+			bytes, _ = parseSize(sizeOf(word))
+		}
+	}
+	return bytes
+}
+
 // ClassData reports whether the options speak of class-data sharing or its
 // successor, the ahead-of-time cache: what one says of it excludes what another says.
 func (o Options) ClassData() bool {

@@ -91,6 +91,14 @@ func TestHeap(t *testing.T) {
 	}
 }
 
+func TestStack(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, "-Xmx1g": 0, "-Xss512k": 512 << 10, "-Xss1m -Xss2m": 2 << 20} {
+		if o, err := ParseOptions(text); err != nil || o.Stack() != want {
+			t.Errorf("%q: %v, %v, want %v", text, o.Stack(), err, want)
+		}
+	}
+}
+
 func TestClassData(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false, "-Xmx1g": false, "-Xshare:off": true, "-XX:SharedArchiveFile=a": true, "-XX:ArchiveClassesAtExit=a": true, "-XX:AOTCache=a": true,

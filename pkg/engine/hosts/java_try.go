@@ -59,22 +59,44 @@ func (h JavaHost) Try(ctx context.Context, options jvm.Options) error {
 func trial(options jvm.Options) jvm.Options {
 	var words jvm.Options
 	special := false
-	for _, word := range options {
-		isSize := slices.ContainsFunc([]string{"-Xmx", "-Xms", "-Xmn", "-Xss"}, func(name string) bool { return strings.HasPrefix(word, name) })
-		if !strings.HasPrefix(word, "-X") || slices.ContainsFunc(effects, func(name string) bool { return strings.HasPrefix(word, name) }) {
+	for i := 0; i < len(options); i++ {
+		word := options[i]
+		begins := func(name string) bool { return strings.HasPrefix(word, name) }
+		switch {
+		case slices.ContainsFunc(effects, begins), strings.HasPrefix(word, "@"):
+			continue
+		case strings.HasPrefix(word, "--"), word == "-p":
+			if !strings.Contains(word, "=") && i+1 < len(options) && !strings.HasPrefix(options[i+1], "-") {
+				i++ // its value
+			}
+			continue
+		case slices.ContainsFunc(everywhere, begins):
 			continue
 		}
 		words = append(words, word)
+		isSize := slices.ContainsFunc([]string{"-Xmx", "-Xms", "-Xmn", "-Xss"}, begins)
 		special = special || !isSize
 	}
-	if !special && words.InitialHeap() == 0 { // more than the largest size
+	largest, said := words.MaxHeap()
+	small := said && largest < smallHeap || words.Stack() > 0 && words.Stack() < smallStack
+	if !special && !small && words.InitialHeap() == 0 { // more than the largest size
 		return nil
 	}
 	return words
 }
 
+// A JVM may refuse to start with less, in bytes.
+const (
+	smallHeap  = 16 << 20
+	smallStack = 256 << 10
+)
+
+// everywhere begin the options that every Java has.
+var everywhere = []string{"-D", "-ea", "-enableassertions", "-da", "-disableassertions", "-esa", "-dsa", "-enablesystemassertions", "-disablesystemassertions", "-verbose", "-server", "-client", "-showversion", "-splash:"}
+
 // effects begin the options that do something beside the JVM.
 var effects = []string{
+	"-javaagent:", "-agentlib:", "-agentpath:",
 	"-Xlog", "-Xrun", "-Xdebug", "-Xshare", "-Xbootclasspath",
 	"-XX:StartFlightRecording", "-XX:FlightRecorder", "-XX:ArchiveClassesAtExit", "-XX:SharedArchiveFile", "-XX:AOT", "-XX:Flags=", "-XX:VMOptionsFile=",
 	"-XX:OnError", "-XX:OnOutOfMemoryError", "-XX:LogFile", "-XX:+LogVMOutput", "-XX:CRaC",

@@ -21,6 +21,10 @@ func TestJavaTry(t *testing.T) {
 		{"-XX:+NoSuchThing -XX:+IgnoreUnrecognizedVMOptions", "", ""},
 		{"-Xmx64m -XX:+NoSuchThing", "does not take them: Unrecognized VM option 'NoSuchThing'", "-XX:+IgnoreUnrecognizedVMOptions"},
 		{"-Xno-such-thing", "does not take them: Unrecognized option: -Xno-such-thing", "JAVA_HOME"},
+		{"-Xmx1m", "does not take them: Too small maximum heap", "correct it"},
+		{"-Xss512k", "", ""},
+		{"-J-ea", "does not take them: Unrecognized option: -J-ea", "correct it"},
+		{"-javaagent", "does not take them: Unrecognized option: -javaagent", "correct it"},
 		{"-Xmx64m -Xms128m", "does not take them: Initial heap size set to a larger value than the maximum heap size", "correct it"},
 	} {
 		options, err := jvm.ParseOptions(test.options)
@@ -42,6 +46,9 @@ func TestJavaTryStartsNothing(t *testing.T) {
 		"17.0.9": {
 			{"-Xmx1g -Xss2m -Da=b -ea --add-opens java.base/java.lang=ALL-UNNAMED", "", ""},
 			{"-agentlib:jdwp=server=y -javaagent:a.jar -Xlog:gc:file=gc.log -Xshare:off -XX:StartFlightRecording", "", ""},
+			{"-Xmx1g -Xss512k @file -p mods --add-modules a -showversion -splash:a.png", "", ""},
+			{"-Xss1k", "-Xss1k -version", ""},
+			{"-p mods -no-such", "-no-such -version", ""},
 			{"-Xmx1g -agentlib:jdwp=server=y -XX:+UseParallelGC", "-Xmx1g -XX:+UseParallelGC -version", ""},
 		},
 		"1.8.0_392": {
