@@ -97,17 +97,28 @@ func heap(plan *runplan.Plan, memory int64) int64 {
 }
 
 // localeEnvironment has a JVM take the names of files for UTF-8 where nothing says
-// what they are: it goes by the locale, and cannot open others.
+// what they are: it goes by the locale, and cannot open others. The locale C, which
+// is what many a program's surroundings are, says nothing unless the description does.
 func localeEnvironment(plan *runplan.Plan) []runplan.Env {
 	if runtime.GOOS != "linux" {
 		return nil
 	}
-	for _, name := range [...]string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if value, _ := Variable(plan, name); value != "" {
+	name := "LC_CTYPE"
+	for _, v := range [...]string{"LC_ALL", "LC_CTYPE", "LANG"} { // the first that is set counts
+		value, _ := Variable(plan, v)
+		if value == "" {
+			continue
+		}
+		described := slices.ContainsFunc(plan.Worker.Env, func(e runplan.Env) bool { return e.Name == v })
+		if described || value != "C" && value != "POSIX" {
 			return nil
 		}
+		if v == "LC_ALL" {
+			name = v
+		}
+		break
 	}
-	return []runplan.Env{{Name: "LC_CTYPE", Value: "C.UTF-8"}}
+	return []runplan.Env{{Name: name, Value: "C.UTF-8"}}
 }
 
 // checkJava examines a Java processor for the Java that is to run it, and notes

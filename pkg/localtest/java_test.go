@@ -104,21 +104,43 @@ func TestUseJava(t *testing.T) {
 	}
 }
 
-// What somebody says of the locale stays.
+// What somebody says of the locale stays. That a machine's is C says nothing.
 func TestUseJavaKeepsLocale(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("missing: Linux")
+	}
 	opts := hosts.Options{Dirs: []string{hostDir(t)}, Fleeting: true}
 	java := Java{Runtime: jvm.Runtime{Home: "/jdk", Version: "17.0.9"}}
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		t.Setenv(name, "")
-	}
-	plan := &runplan.Plan{Worker: runplan.Worker{Env: []runplan.Env{{Name: "LANG", Value: "zh_CN.GBK"}}}}
-	if err := UseJava(t.Context(), plan, &java, opts); err != nil || len(plan.Worker.Env) != 1 {
-		t.Errorf("by the description: %v, %v", plan.Worker.Env, err)
-	}
-	t.Setenv("LC_ALL", "C")
-	plan = &runplan.Plan{}
-	if err := UseJava(t.Context(), plan, &java, opts); err != nil || len(plan.Worker.Env) != 0 {
-		t.Errorf("by this machine: %v, %v", plan.Worker.Env, err)
+	type vars map[string]string
+	for _, test := range []struct{ machine, described, want vars }{
+		{nil, nil, vars{"LC_CTYPE": "C.UTF-8"}},
+		{nil, vars{"LANG": "zh_CN.GBK"}, vars{"LANG": "zh_CN.GBK"}},
+		{nil, vars{"LC_ALL": "C"}, vars{"LC_ALL": "C"}},
+		{vars{"LANG": "de_DE.ISO-8859-1"}, nil, nil},
+		{vars{"LANG": "de_DE.UTF-8", "LC_CTYPE": "C"}, nil, vars{"LC_CTYPE": "C.UTF-8"}},
+		{vars{"LANG": "C"}, nil, vars{"LC_CTYPE": "C.UTF-8"}},
+		{vars{"LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}, nil, vars{"LC_ALL": "C.UTF-8"}},
+	} {
+		for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+			t.Setenv(name, test.machine[name])
+		}
+		plan := &runplan.Plan{}
+		for name, value := range test.described {
+			plan.Worker.Env = append(plan.Worker.Env, runplan.Env{Name: name, Value: value})
+		}
+		if err := UseJava(t.Context(), plan, &java, opts); err != nil {
+			t.Fatal(err)
+		}
+		var got vars
+		for _, e := range plan.Worker.Env {
+			if got == nil {
+				got = vars{}
+			}
+			got[e.Name] = e.Value
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("machine %v, description %v (-want +got):\n%s", test.machine, test.described, diff)
+		}
 	}
 }
 
