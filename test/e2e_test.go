@@ -149,6 +149,10 @@ func runScripts(t *testing.T, files []string, variables map[string]string) {
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(built.dir, "cache"))
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("REPO", repo)
+			if home, err := os.UserHomeDir(); err == nil {
+				// What Maven has fetched once is there for the next time.
+				env.Setenv("MAVEN_REPOSITORY", filepath.Join(home, ".m2", "repository"))
+			}
 			// The machine's own settings must not reach a script.
 			for _, name := range []string{"NO_COLOR", "CI", "TERM"} {
 				env.Setenv(name, "")
@@ -270,7 +274,7 @@ var haveMaven = sync.OnceValue(func() bool {
 	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(project), 0o600); err != nil {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "mvn", "-B", "-q", "-Dmaven.repo.local="+filepath.Join(dir, "repository"), "validate")
 	cmd.Dir = dir
