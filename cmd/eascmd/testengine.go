@@ -94,23 +94,16 @@ func (t *testRun) engine(ctx context.Context) engine.Engine {
 // compiler: one of the user's own or, for Java, one that is built. That there is no
 // host here is for the image to say.
 func (t *testRun) hostForImage(ctx context.Context) string {
-	var host string
-	var err error
 	switch {
 	case t.plan.Language == "java":
-		var java localtest.Java
-		if java, err = localtest.FindJava(ctx); err != nil {
-			java = localtest.Java{} // a release brings a host all the same
-		}
-		host, err = hosts.JavaJar(ctx, java.Runtime, hosts.Options{})
+		return hosts.JavaForImage(ctx, hosts.Options{})
 	case t.options.image != "" && runtime.GOOS == "linux" && runtime.GOARCH == t.daemon.Arch():
 		// It may have this machine's C library.
-		host, err = hosts.CPP(ctx, hosts.Options{})
+		if host, err := hosts.CPP(ctx, hosts.Options{}); err == nil {
+			return host
+		}
 	}
-	if err != nil {
-		return ""
-	}
-	return host
+	return ""
 }
 
 // useGPUs gives the workers of the process engine the GPUs that were asked for.

@@ -269,7 +269,10 @@ func (in *instance) engine(ctx context.Context) (engine.Engine, error) {
 	for _, m := range in.work.Mounts {
 		opts.Mounts = append(opts.Mounts, docker.Mount(m))
 	}
-	if in.plan.Language == "python" {
+	switch in.plan.Language {
+	case "java":
+		opts.Host = hosts.JavaForImage(ctx, hosts.Options{CacheDir: in.opts.CacheDir})
+	case "python":
 		info, err := os.Stat(filepath.Join(in.work.ProcessorDir, "ENV"))
 		opts.OwnEnvironment = err == nil && info.IsDir()
 		opts.DataImage, opts.DataAuth = d.DataImage, d.DockerAuth
