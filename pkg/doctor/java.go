@@ -19,7 +19,7 @@ func javaProbes(m *machine) []probe {
 		{group: groupJava, name: "Maven", fix: "see what `mvn --version` does", run: func(ctx context.Context) []finding {
 			return []finding{m.maven(ctx)}
 		}},
-		{group: groupJava, name: "host", fix: "try again when the machine is less busy", run: func(ctx context.Context) []finding {
+		{group: groupJava, name: "host", run: func(ctx context.Context) []finding {
 			return m.javaHost(ctx, hosts.Options{})
 		}},
 	}
@@ -99,25 +99,27 @@ func (m *machine) whyJava(j jvm.Runtime) string {
 	return "by " + m.tilde(j.From)
 }
 
-// javaHost finds or builds the host of Java processors, where there is a Java.
+// javaHost says where the host of Java processors is, or what it will be compiled
+// with, where there is a Java. It is not compiled here: a busy machine takes longer
+// for that than a check may.
 func (m *machine) javaHost(ctx context.Context, opts hosts.Options) []finding {
 	const name = "host"
 	all, err := m.jvms().Find(ctx)
 	if err != nil || len(all) == 0 {
 		return nil // that there is no Java, or what is wrong with it, is said already
 	}
-	built := false
-	opts.Log = func(string) { built = true }
-	host, err := hosts.JavaJar(ctx, all[0], opts)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return []finding{warning(name, "try again when the machine is less busy", "it could not be built: %v", errSilent)}
-	case err != nil:
-		return []finding{warning(name, fault.HintOf(err), "%s", firstLine(err.Error()))}
-	case built:
-		return []finding{ok(name, "%s, built just now", m.tilde(host))}
+	jar, err := hosts.KeptJavaJar(opts)
+	if err == nil && jar != "" {
+		return []finding{ok(name, "%s", m.tilde(jar))}
 	}
-	return []finding{ok(name, "%s", m.tilde(host))}
+	var compiler jvm.Runtime
+	if err == nil {
+		compiler, err = hosts.JavaCompiler(ctx, all[0])
+	}
+	if err != nil {
+		return []finding{warning(name, fault.HintOf(err), "%s", firstLine(err.Error()))}
+	}
+	return []finding{ok(name, "not compiled yet, which %s does at first use", m.tilde(compiler.Program("javac")))}
 }
 
 func (m *machine) maven(ctx context.Context) finding {

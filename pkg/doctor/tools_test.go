@@ -325,26 +325,15 @@ func TestJavaHost(t *testing.T) {
 		{"no Java", func(*testing.T, *machine) {}, hosts.Options{}, nil},
 		{"came along", func(t *testing.T, m *machine) { m.jdk(t, "/usr/lib/jvm/11", "11.0.2", false) }, hosts.Options{Dirs: []string{jars}},
 			[]finding{ok("host", "%s", filepath.Join(jars, hosts.JavaName()))}},
-		{"does not build", func(t *testing.T, m *machine) {
-			m.jdk(t, "/usr/lib/jvm/11", "11.0.2", true)
-			m.program(t, "/usr/lib/jvm/11/bin/javac", "echo nonsense; exit 1")
-		}, hosts.Options{}, []finding{warning("host", "set JAVA_HOME to a JDK of version 8 to 25",
-			"the host for Java processors does not build with /usr/lib/jvm/11/bin/javac: exit status 1")}},
-		{"hangs", func(t *testing.T, m *machine) {
-			m.jdk(t, "/usr/lib/jvm/11", "11.0.2", true)
-			m.program(t, "/usr/lib/jvm/11/bin/javac", "exec "+hang)
-		}, hosts.Options{}, []finding{warning("host", "try again when the machine is less busy", "it could not be built: no answer in time")}},
+		{"not yet", func(t *testing.T, m *machine) { m.jdk(t, "/usr/lib/jvm/11", "11.0.2", true) }, hosts.Options{},
+			[]finding{ok("host", "not compiled yet, which /usr/lib/jvm/11/bin/javac does at first use")}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			m := fake(t)
 			test.make(t, m)
 			test.opts.CacheDir = t.TempDir()
-			ctx := t.Context()
-			if test.name == "hangs" {
-				ctx = soon(t)
-			}
-			if diff := cmp.Diff(test.want, m.at(m.javaHost(ctx, test.opts)), private); diff != "" {
+			if diff := cmp.Diff(test.want, m.at(m.javaHost(t.Context(), test.opts)), private); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

@@ -90,10 +90,29 @@ func JavaName() string {
 // JavaJar returns the path of the host's jar, which it compiles at first use: with
 // the compiler of a Java, where it has one, else with any of this machine.
 func JavaJar(ctx context.Context, java jvm.Runtime, opts Options) (string, error) {
+	path, err := KeptJavaJar(opts)
+	if path != "" || err != nil {
+		return path, err
+	}
 	sources, name, err := javaSources()
 	if err != nil {
 		return "", fault.New(fault.Failed, "read the host for Java processors: %w", err)
 	}
+	dir, err := opts.dir()
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, name)
+	if err := buildJava(ctx, java, sources, dir, path, opts); err != nil {
+		return "", err
+	}
+	return path, nil
+}
+
+// KeptJavaJar returns the path of the host's jar, where it came along or was compiled
+// before, and else "".
+func KeptJavaJar(opts Options) (string, error) {
+	name := JavaName()
 	for _, dir := range opts.Dirs {
 		if path := filepath.Join(dir, name); isJar(path) {
 			return path, nil
@@ -106,11 +125,10 @@ func JavaJar(ctx context.Context, java jvm.Runtime, opts Options) (string, error
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, name)
-	if isJar(path) {
+	if path := filepath.Join(dir, name); isJar(path) {
 		return path, nil
 	}
-	return path, buildJava(ctx, java, sources, dir, path, opts)
+	return "", nil
 }
 
 // javaSources returns the host's sources by file name, and the name of the jar

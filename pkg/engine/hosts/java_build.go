@@ -29,7 +29,7 @@ var quickly = []string{"-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX
 // whole: a build that breaks off leaves nothing under that name, and of two at the same
 // time the later wins with the same content.
 func buildJava(ctx context.Context, java jvm.Runtime, sources map[string][]byte, dir, path string, opts Options) error {
-	compiler, err := javaCompiler(java, installedJavas(ctx))
+	compiler, err := JavaCompiler(ctx, java)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func ReleaseJava(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	compiler, err := javaCompiler(java, installedJavas(ctx))
+	compiler, err := JavaCompiler(ctx, java)
 	if err != nil {
 		return err
 	}
@@ -85,15 +85,15 @@ func ReleaseJava(ctx context.Context, path string) error {
 	return compileJava(ctx, compiler, sources, temp, path)
 }
 
-// installedJavas finds the Javas of this machine without running any of them.
-func installedJavas(ctx context.Context) func() ([]jvm.Runtime, error) {
+// JavaCompiler returns the Java whose compiler makes the host: the one that is to run
+// it, or else any of this machine that has one. That there is none is an error of
+// kind Missing.
+func JavaCompiler(ctx context.Context, java jvm.Runtime) (jvm.Runtime, error) {
 	machine := jvm.This()
 	machine.Run = nil // what only a program that chooses knows is found elsewhere, or not at all
-	return func() ([]jvm.Runtime, error) { return machine.Find(ctx) }
+	return javaCompiler(java, func() ([]jvm.Runtime, error) { return machine.Find(ctx) })
 }
 
-// javaCompiler returns the Java whose compiler makes the host: the one that is to
-// run it, or else any that has one.
 func javaCompiler(java jvm.Runtime, find func() ([]jvm.Runtime, error)) (jvm.Runtime, error) {
 	if java.Compiler {
 		return java, nil
