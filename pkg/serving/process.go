@@ -43,11 +43,12 @@ type process struct {
 
 	closed atomic.Bool // it goes on without its connection
 
-	mu     sync.Mutex
-	asked  bool   // to end
-	ended  bool   // its number may be somebody else's
-	killed string // why we ended it, if we did
-	noted  string // what was strange about its connection
+	mu        sync.Mutex
+	asked     bool   // to end
+	discarded bool   // we ended it, and it had nothing to finish
+	ended     bool   // its number may be somebody else's
+	killed    string // why we ended it, if we did
+	noted     string // what was strange about its connection
 }
 
 // outputTime is how long the output of a dead process is waited for: a child
@@ -241,6 +242,15 @@ func (p *process) kill() {
 	p.end()
 }
 
+// discard ends a process that has nothing to finish at once. That it was killed is
+// then nothing to tell.
+func (p *process) discard() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.discarded = p.discarded || !p.ended
+	p.end()
+}
+
 // end kills the process and its group; p.mu is held.
 func (p *process) end() {
 	if !p.ended {
@@ -272,7 +282,7 @@ func (p *process) endSoon() {
 func (p *process) abnormal() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.err != nil && !(p.asked && endedByTerm(p.cmd.ProcessState))
+	return p.err != nil && !p.discarded && !(p.asked && endedByTerm(p.cmd.ProcessState))
 }
 
 // askToEnd asks a program without a host around it to end, as the platform

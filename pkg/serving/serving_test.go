@@ -1376,3 +1376,19 @@ func TestDrainWhileLoadingIsNoFault(t *testing.T) {
 		}
 	}
 }
+
+// Before a worker has said anything the run kills it, and tells no one. A JVM
+// takes long enough for that to be seen.
+func TestDrainBeforeHelloIsNoFault(t *testing.T) {
+	s := start(t, func(p *runplan.Plan, _ *timings) {
+		p.Worker.Command = []string{"/bin/sh", "-c", "echo here; exec sleep 600"}
+	})
+	s.waitType(event.Log)
+	s.stop()
+	<-s.done
+	for _, e := range s.all() {
+		if e.Type == event.WorkerExit || e.Type == event.Warning || e.Type == event.Failed {
+			t.Errorf("%+v", e)
+		}
+	}
+}

@@ -379,7 +379,7 @@ func (w *worker) askToEnd() {
 		w.process.terminate() // for the processor's own clean-up
 	}
 	if w.link == nil {
-		w.process.kill() // still on its way to HELLO: it has nothing to finish
+		w.process.discard() // still on its way to HELLO: it has nothing to finish
 		return
 	}
 	w.d.leave(w.link)
