@@ -6,17 +6,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/openeas/eascmd/pkg/runplan"
 )
 
 // javaFigures are what was measured of Java services.
 type javaFigures struct {
 	Versions    map[string]string `json:"versions"`
-	Options     []string          `json:"options"` // of all JVMs
+	Options     []string          `json:"options"` // of all JVMs: heap and collector
 	Echo        []javaEcho        `json:"echo,omitempty"`
 	Latency     *latency          `json:"latency,omitempty"` // with the faster HttpServer as the peer
 	Memory      []javaMemory      `json:"memory,omitempty"`  // after the loads
@@ -72,21 +71,21 @@ func (b *bench) measureJava(ctx context.Context) error {
 			versions[p.name] = p.version()
 		}
 	}
-	plan, err := b.planOf(ctx, b.javaDescription(), b.javaEnvironment())
+	service, err := b.testJava(ctx)
 	if err != nil {
 		return err
 	}
-	b.figures.Java = &javaFigures{Versions: versions, Options: jvmOptions(plan.Worker.Command)}
-	var failed error
-	for _, measure := range []func() error{
-		func() error { return b.measureJavaServed(ctx, plan) },
-		func() error { return b.measureJavaStarts(ctx) },
-		func() error { return b.measureJavaInContainer(ctx) },
-	} {
-		failed = errors.Join(failed, measure())
+	f := &javaFigures{Versions: versions}
+	if f.Options, err = b.jvmOptions(ctx, service.host[0]); err != nil {
+		return errors.Join(err, service.end())
+	}
+	b.figures.Java = f
+	failed := errors.Join(b.measureJavaServed(ctx, service), service.end())
+	for _, measure := range []func(context.Context) error{b.measureJavaStarts, b.measureJavaInContainer} {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		failed = errors.Join(failed, measure(ctx))
 	}
 	return failed
 }
@@ -109,24 +108,41 @@ var javaLoads = []struct {
 // so that what is hot in it has been compiled.
 const warmUpTurns = 2
 
+// testJava starts the service as `eascmd test` does it, in whatever it is limited
+// by there: a JVM chooses its collector by the memory that it sees.
+func (b *bench) testJava(ctx context.Context) (*server, error) {
+	s, _, err := b.test(ctx, "java", b.javaDescription(), b.javaEnvironment("EASCMD_TEST_ENGINE=process"))
+	if err != nil {
+		return nil, err
+	}
+	s.front, err = childrenOf(s.child.pid())
+	if err == nil && len(s.front) == 1 {
+		s.host, err = childrenOf(s.front[0])
+	}
+	if err == nil && len(s.host) != 1 {
+		err = fmt.Errorf("%d gateways with %d workers in place of 1 with 1", len(s.front), len(s.host))
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	return s, nil
+}
+
 // measureJavaServed measures running services: ours and its peers, each one JVM
-// with the same options.
-func (b *bench) measureJavaServed(ctx context.Context, plan *runplan.Plan) (err error) {
+// with the same heap and the same collector.
+func (b *bench) measureJavaServed(ctx context.Context, eascmd *server) (err error) {
 	if !b.has("wrk") {
 		return nil
 	}
 	f := b.figures.Java
-	servers := make(map[string]*server)
+	servers := map[string]*server{eascmdJava: eascmd}
 	defer func() {
-		for _, s := range servers {
-			err = errors.Join(err, s.end())
+		for name, s := range servers {
+			if name != eascmdJava {
+				err = errors.Join(err, s.end())
+			}
 		}
 	}()
-	eascmd, err := b.servePlan(ctx, "java", nil, nil, plan)
-	if err != nil {
-		return err
-	}
-	servers[eascmdJava] = eascmd
 	for _, p := range b.javaPeers {
 		if servers[p.name], err = b.startJavaPeer(ctx, p, f.Options); err != nil {
 			delete(servers, p.name)
@@ -191,7 +207,7 @@ type javaStart struct {
 }
 
 // peerStarts is how often a peer is started; some take seconds.
-const peerStarts = 7
+const peerStarts = 5
 
 func (b *bench) measureJavaStarts(ctx context.Context) error {
 	noArchive, err := b.withoutArchive()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -149,8 +150,7 @@ func (b *bench) getArtifact(ctx context.Context, artifact string) (string, error
 	return dir, os.WriteFile(whole, nil, 0o600)
 }
 
-// peerCommand runs a peer on an address, in a JVM with the same options as the
-// service's.
+// peerCommand runs a peer on an address, in a JVM with options.
 func (b *bench) peerCommand(p javaPeer, options []string, address string) []string {
 	_, port, _ := net.SplitHostPort(address)
 	classPath := b.classes(p.class)
@@ -171,16 +171,21 @@ func (b *bench) startJavaPeer(ctx context.Context, p javaPeer, options []string)
 	})
 }
 
-// jvmOptions are those of a worker's command that change how fast or how large a
-// JVM is, so that its peers can have the same. A class-data archive holds the
-// host's classes, and is nothing for them.
-func jvmOptions(command []string) []string {
-	var options []string
-	for _, arg := range command[1:] {
-		if !strings.HasPrefix(arg, "-X") || strings.HasPrefix(arg, "-Xshare") || strings.HasPrefix(arg, "-XX:SharedArchiveFile") || strings.HasPrefix(arg, "-Xlog") {
-			continue
-		}
-		options = append(options, arg)
+// jvmOptions asks a running JVM for its heap and its collector, and returns the
+// options by which its peers have the same.
+func (b *bench) jvmOptions(ctx context.Context, pid int) ([]string, error) {
+	text, err := output(ctx, b.dir, b.javaEnvironment(), b.java.Program("jcmd"), strconv.Itoa(pid), "VM.flags")
+	if err != nil {
+		return nil, err
 	}
-	return options
+	return heapOptions(string(text)), nil
+}
+
+// heapOptions picks the options for the heap and the collector out of all that a
+// JVM has chosen or was given.
+func heapOptions(text string) []string {
+	return slices.DeleteFunc(strings.Fields(text), func(option string) bool {
+		collector := strings.HasPrefix(option, "-XX:+Use") && strings.HasSuffix(option, "GC")
+		return !collector && !strings.HasPrefix(option, "-XX:InitialHeapSize=") && !strings.HasPrefix(option, "-XX:MaxHeapSize=")
+	})
 }

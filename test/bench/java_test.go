@@ -11,18 +11,16 @@ import (
 	"github.com/openeas/eascmd/internal/jvm"
 )
 
-// What makes a JVM fast or large is given to the peers; what leads to the host is
-// not.
-func TestJVMOptions(t *testing.T) {
-	for _, tt := range []struct{ command, want []string }{
-		{[]string{"/jdk/bin/java", "-cp", "/host.jar", "eashost.Main"}, nil},
-		{
-			[]string{"/jdk/bin/java", "-Xmx750m", "-XX:-UsePerfData", "-XX:SharedArchiveFile=/cache/host.jsa", "-Xshare:auto", "-Dfile.encoding=UTF-8", "-XX:+UseSerialGC", "-cp", "/host.jar", "eashost.Main"},
-			[]string{"-Xmx750m", "-XX:-UsePerfData", "-XX:+UseSerialGC"},
+func TestHeapOptions(t *testing.T) {
+	for text, want := range map[string][]string{
+		"4711:\n-XX:CICompilerCount=2 -XX:+DisplayVMOutputToStderr -XX:InitialHeapSize=16777216 -XX:MaxHeapSize=786432000 -XX:MaxNewSize=262144000 -XX:+UseCompressedOops -XX:-UsePerfData -XX:+UseSerialGC\n": {
+			"-XX:InitialHeapSize=16777216", "-XX:MaxHeapSize=786432000", "-XX:+UseSerialGC",
 		},
+		"4711:\n-XX:G1HeapRegionSize=1048576 -XX:MaxHeapSize=786432000 -XX:+UseG1GC -XX:-UseNUMA\n": {"-XX:MaxHeapSize=786432000", "-XX:+UseG1GC"},
+		"": {},
 	} {
-		if diff := cmp.Diff(tt.want, jvmOptions(tt.command)); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", tt.command, diff)
+		if diff := cmp.Diff(want, heapOptions(text)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
 		}
 	}
 }
@@ -41,7 +39,7 @@ func TestHTTPServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []javaPeer{httpServerPool, httpServerOwn} {
-		s, err := b.startJavaPeer(t.Context(), p, []string{"-Xmx64m"})
+		s, err := b.startJavaPeer(t.Context(), p, []string{"-XX:MaxHeapSize=67108864"})
 		if err != nil {
 			t.Fatal(err)
 		}

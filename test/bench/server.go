@@ -136,6 +136,42 @@ func (s *server) awaitReady(ctx context.Context, events *os.File) error {
 	}
 }
 
+// test starts a service with `eascmd test`, waits until it is ready, and returns
+// it and the name of its container, if it is in one.
+func (b *bench) test(ctx context.Context, name, description string, env []string) (s *server, container string, err error) {
+	out, w, err := os.Pipe()
+	if err != nil {
+		return nil, "", err
+	}
+	defer out.Close() // nothing comes after the result
+	child, err := start(ctx, b.path(name+".log"), env, w, b.eascmd, "test", description, "-o", "json")
+	w.Close()
+	if err != nil {
+		return nil, "", err
+	}
+	s = &server{name: name, child: child, signal: syscall.SIGTERM}
+	var ready struct{ Endpoint, Container string }
+	decoded := make(chan error, 1)
+	go func() { decoded <- json.NewDecoder(out).Decode(&ready) }()
+	select {
+	case err = <-decoded:
+	case <-child.done:
+		return nil, "", fmt.Errorf("%s: %w", name, child.died())
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-time.After(readyTime):
+		err = fmt.Errorf("not ready after %v", readyTime)
+	}
+	if err == nil {
+		s.address = strings.TrimSuffix(strings.TrimPrefix(ready.Endpoint, "http://"), requestPath)
+		err = s.check(ctx)
+	}
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("%s: %w", name, err), s.end())
+	}
+	return s, ready.Container, nil
+}
+
 // nginxConfig answers every request with as many bytes as the processor does.
 const nginxConfig = `daemon off;
 master_process %s;
