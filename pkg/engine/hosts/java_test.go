@@ -1,7 +1,9 @@
 package hosts_test
 
 import (
+	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -80,6 +82,7 @@ func TestJavaProcessor(t *testing.T) {
 				{"interrupts", testJavaInterrupts},
 				{"text", testJavaText},
 				{"class path", testJavaClassPath},
+				{"class path in order", testJavaClassPathInOrder},
 				{"drain", testJavaDrain},
 				{"cannot start", testJavaCannotStart},
 				{"version", testJavaVersion},
@@ -252,6 +255,15 @@ func testJavaOutOfMemory(t *testing.T, b javaBuild, java jvm.Runtime) {
 		w.ExpectExit(noMemory)
 		w.WaitOutput("stderr", "Metaspace in Process: the worker ends")
 	})
+	t.Run("direct buffers", func(t *testing.T) {
+		host := b.host(t, java, "-XX:MaxDirectMemorySize=16m")
+		w := hosttest.Start(t, host, hosttest.Options{})
+		failed(t, w.Do([]byte("leak-direct 100000000")), "irect buffer memory") // too large, and nothing is held
+		goesOn(t, w)
+		failed(t, w.Do([]byte("leak-direct 1000")), "irect buffer memory")
+		w.ExpectExit(noMemory)
+		w.WaitOutput("stderr", "there is none left for another buffer: the worker ends")
+	})
 	t.Run("loading", func(t *testing.T) {
 		w := hosttest.Launch(t, host, hosttest.Options{})
 		w.Greet()
@@ -271,6 +283,7 @@ func testJavaExit(t *testing.T, b javaBuild, java jvm.Runtime) {
 	for _, test := range []struct{ command, want string }{
 		{"exit 7", called + "in Process at com.example.Fixture.run(Fixture.java:"},
 		{"exit 0", called + "in Process at com.example.Fixture.run(Fixture.java:"},
+		{"exit-by-reflection 7", called + "in Process at com.example.Fixture.run(Fixture.java:"},
 		{"exit-in-thread 7", called + "in thread the-exiter at com.example.Fixture$"},
 	} {
 		w := hosttest.Start(t, host, hosttest.Options{Threads: 2})
@@ -282,6 +295,11 @@ func testJavaExit(t *testing.T, b javaBuild, java jvm.Runtime) {
 		}
 		w.ExpectExit(int(test.command[len(test.command)-1] - '0'))
 		w.WaitOutput("stderr", test.want)
+		// The stack ends at the processor's code, and not in how it was called.
+		lines := w.Output("stderr")
+		if last := lines[len(lines)-1]; !strings.Contains(last, "com.example.Fixture") && !strings.Contains(last, "java.lang.Thread.run") {
+			t.Errorf("%s: the last line is %q", test.command, last)
+		}
 	}
 	for config, want := range map[string]string{
 		"constructor exit 3": called + "in the constructor at com.example.Fixture.<init>(Fixture.java:",
@@ -307,6 +325,16 @@ func testJavaExit(t *testing.T, b javaBuild, java jvm.Runtime) {
 			t.Errorf("the host says %q", lines)
 		}
 	})
+}
+
+// A virtual thread is not among those that a JVM knows.
+func TestJavaExitInVirtualThread(t *testing.T) {
+	t.Parallel()
+	b := buildJavaHost(t)
+	w := hosttest.Start(t, b.host(t, jvmtest.Java(t, 21)), hosttest.Options{})
+	w.Request([]byte("exit-in-virtual-thread 7"))
+	w.ExpectExit(7)
+	w.WaitOutput("stderr", "the processor called System.exit in a virtual thread")
 }
 
 // An interrupt reaches the processor's code, and never the connection.
@@ -363,6 +391,44 @@ func testJavaClassPath(t *testing.T, b javaBuild, java jvm.Runtime) {
 			t.Errorf("%s: got %q, want %q", command, got, want)
 		}
 	}
+}
+
+// The class path that the gateway has found counts, in its order, and not the entry.
+func testJavaClassPathInOrder(t *testing.T, b javaBuild, java jvm.Runtime) {
+	dir := t.TempDir()
+	jar := filepath.Join(dir, "a jar, with 100% ü#.jar")
+	archive, err := os.Create(jar)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	z := zip.NewWriter(archive)
+	if err := errors.Join(z.AddFS(os.DirFS(b.fixture)), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(dir, "com", "example", "Text.class")
+	if err := os.MkdirAll(filepath.Dir(broken), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(broken, []byte("no class"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	host := b.host(t, java)
+	w := hosttest.Start(t, host, hosttest.Options{Entry: hosttest.NoEntry, ClassPath: []string{jar, dir}, MainClass: "com.example.Text"})
+	if got := w.Command("x"); got != "1:x" {
+		t.Errorf("got %q", got)
+	}
+	w = hosttest.Start(t, host, hosttest.Options{Entry: "/not/here", ClassPath: []string{dir, jar}})
+	if got, want := w.Command("property java.class.path"), dir+string(os.PathListSeparator)+jar; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	w = hosttest.Launch(t, host, hosttest.Options{})
+	w.Greet()
+	w.SendStart(host, hosttest.Options{ClassPath: []string{dir, jar}, MainClass: "com.example.Text"})
+	if props := w.Expect(wire.Failed); !strings.Contains(props["message"], "ClassFormatError") {
+		t.Errorf("got %q, want the class that comes first", props)
+	}
+	w.ExpectExit(1)
 }
 
 // At the end of a drain the processor's output is flushed, unless that would take for ever.

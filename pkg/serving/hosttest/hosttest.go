@@ -27,7 +27,7 @@
 // "sleep <ms>", "hang", "exit <n>", "print <text>"; anything else is kept for "model".
 //
 // A fixture of native code knows more, "crash <how>" for example; see
-// workers/cpp/testdata/fixture.cc.
+// workers/cpp/testdata/fixture.cc. So does that of Java, workers/java/testdata.
 package hosttest
 
 import "testing"

@@ -35,6 +35,7 @@ type Options struct {
 	ModelConfig string // the fixture takes a command here too; see the package comment
 	Entry       string // instead of the host's
 	MainClass   string // instead of the host's
+	ClassPath   []string
 	Env         []string
 	Group       bool // make the worker the leader of a process group
 	CutFrame    bool // the worker may die inside a frame
@@ -239,6 +240,9 @@ func (w *Worker) SendStart(host Host, opts Options) {
 	payload := properties(w.tb, "service", "hosttest", "workspace", os.TempDir(), "entry", entry, "main_class", class,
 		"model_entry", opts.ModelEntry, "model_config", opts.ModelConfig, "threads", strconv.Itoa(threads),
 		"prop.rpc.keepalive", "5000", "a-later-property", "skipped")
+	if len(opts.ClassPath) > 0 {
+		payload = append(payload, properties(w.tb, "class_path", strings.Join(opts.ClassPath, "\n"))...)
+	}
 	w.Send(wire.AppendMessage(nil, wire.Header{Type: wire.Start}, payload))
 }
 

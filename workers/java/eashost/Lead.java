@@ -249,46 +249,41 @@ final class Lead {
     /** Reads for the control thread until a thread is free to lead. */
     void leadFromControl() {
         for (;;) {
-            boolean done;
+            boolean promoted;
+            boolean done = false;
             synchronized (this) {
-                done = takeAll();
+                do {
+                    promoted = state == RUNNING && idle != null;
+                    if (promoted) {
+                        promote(); // and that thread goes on with what has been read
+                    }
+                } while (!promoted && takeNext() && !(done = finished()));
             }
             if (done) {
                 finish();
             }
             output.flush();
-            if (leader != null) {
+            if (promoted) {
                 return;
             }
             input.read();
         }
     }
 
-    /**
-     * Takes the frames that have come while no other thread can, or gives the lead to one that can.
-     * Returns whether a drain is complete. The lock is held.
-     */
-    private boolean takeAll() {
-        for (;;) {
-            if (state == RUNNING && idle != null) {
-                promote();
-                return false;
-            }
-            if (!input.next()) {
-                return false;
-            }
-            if (input.type != Wire.REQUEST) {
-                takeOtherLocked();
-            } else {
-                byte[] body = takeRequest();
-                if (body != null) {
-                    hand(new Request(input.id, body));
-                }
-            }
-            if (finished()) {
-                return true;
-            }
+    /** Takes a frame while no other thread can; false where none has come whole. The lock is held. */
+    private boolean takeNext() {
+        if (!input.next()) {
+            return false;
         }
+        if (input.type != Wire.REQUEST) {
+            takeOtherLocked();
+            return true;
+        }
+        byte[] body = takeRequest();
+        if (body != null) {
+            hand(new Request(input.id, body));
+        }
+        return true;
     }
 
     private void hand(Request request) {

@@ -51,9 +51,13 @@ final class Leaving {
 
     /**
      * The calling thread is about to end the process, and goes on to send what belongs to the end. The
-     * gateway may close the connection before it is done; that is no reason to hurry then.
+     * gateway may close the connection before it is done; that is no reason to hurry then. Where another
+     * thread is at it already, this one lets it.
      */
-    void begin() {
+    synchronized void begin() {
+        if (leaver != null && leaver != Thread.currentThread()) {
+            pause(2 * FLUSH);
+        }
         leaver = Thread.currentThread();
     }
 

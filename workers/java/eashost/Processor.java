@@ -187,10 +187,20 @@ final class Processor {
             constructor.setAccessible(true); // the class itself need not be public
             return constructor;
         } catch (NoSuchMethodException e) {
-            boolean inner = type.getEnclosingClass() != null && !Modifier.isStatic(type.getModifiers());
             throw new Failure("class " + type.getName() + " has no constructor (String, String)",
-                    inner ? "it is an inner class: declare it static" : "declare " + wanted);
+                    isInner(type) ? "it is an inner class: declare it static" : "declare " + wanted);
         }
+    }
+
+    /** Whether each object of a class belongs to one of the class around it, which its constructor takes first. */
+    private static boolean isInner(Class<?> type) {
+        for (Constructor<?> constructor : type.getDeclaredConstructors()) {
+            Class<?>[] parameters = constructor.getParameterTypes();
+            if (parameters.length == 3 && type.getName().startsWith(parameters[0].getName() + "$")) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static Method load(Class<?> type) {

@@ -55,15 +55,15 @@ final class Warm extends Background {
         }
     }
 
-    /** Listens on a Unix socket; null where this Java has none. */
-    private static ServerSocketChannel unix(String path) throws IOException {
+    /** Listens on a Unix socket; null where this Java has none, or the path is too long for one. */
+    private static ServerSocketChannel unix(String path) {
         try {
             ProtocolFamily family = Enum.valueOf(StandardProtocolFamily.class, "UNIX");
             ServerSocketChannel server = (ServerSocketChannel)
                     ServerSocketChannel.class.getMethod("open", ProtocolFamily.class).invoke(null, family);
             SocketAddress address = Connection.unix(path);
             return server.bind(address);
-        } catch (ReflectiveOperationException | IllegalArgumentException e) {
+        } catch (ReflectiveOperationException | IOException | IllegalArgumentException e) {
             return null;
         }
     }

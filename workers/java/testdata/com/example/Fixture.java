@@ -3,6 +3,7 @@ package com.example;
 import java.io.File;
 import java.io.IOException;
 import java.lang.reflect.Proxy;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -17,6 +18,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 public class Fixture {
     private static final byte[] ECHO = bytes("echo ");
     private static final List<byte[]> KEPT = new ArrayList<>();
+    private static final List<ByteBuffer> BUFFERS = new ArrayList<>();
     private static final List<Class<?>> LOADED = new ArrayList<>();
 
     private final String model;
