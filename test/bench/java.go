@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -71,21 +72,18 @@ func (b *bench) measureJava(ctx context.Context) error {
 			versions[p.name] = p.version()
 		}
 	}
-	service, err := b.testJava(ctx)
-	if err != nil {
+	f := &javaFigures{Versions: versions}
+	var err error
+	if f.Options, err = b.javaOptions(ctx); err != nil {
 		return err
 	}
-	f := &javaFigures{Versions: versions}
-	if f.Options, err = b.jvmOptions(ctx, service.host[0]); err != nil {
-		return errors.Join(err, service.end())
-	}
 	b.figures.Java = f
-	failed := errors.Join(b.measureJavaServed(ctx, service), service.end())
-	for _, measure := range []func(context.Context) error{b.measureJavaStarts, b.measureJavaInContainer} {
+	var failed error
+	for _, measure := range []func(context.Context) error{b.measureJavaServed, b.measureJavaStarts, b.measureJavaInContainer} {
+		failed = errors.Join(failed, measure(ctx))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		failed = errors.Join(failed, measure(ctx))
 	}
 	return failed
 }
@@ -108,41 +106,49 @@ var javaLoads = []struct {
 // so that what is hot in it has been compiled.
 const warmUpTurns = 2
 
-// testJava starts the service as `eascmd test` does it, in whatever it is limited
-// by there: a JVM chooses its collector by the memory that it sees.
-func (b *bench) testJava(ctx context.Context) (*server, error) {
-	s, _, err := b.test(ctx, "java", b.javaDescription(), b.javaEnvironment("EASCMD_TEST_ENGINE=process"))
+// javaOptions returns the options for the heap and the collector that a worker of
+// `eascmd test` has: a JVM chooses them by the memory that it sees, and that is
+// limited there.
+func (b *bench) javaOptions(ctx context.Context) (options []string, err error) {
+	s, _, err := b.test(ctx, "java-test", b.javaDescription(), b.javaEnvironment("EASCMD_TEST_ENGINE=process"))
 	if err != nil {
 		return nil, err
 	}
-	s.front, err = childrenOf(s.child.pid())
-	if err == nil && len(s.front) == 1 {
-		s.host, err = childrenOf(s.front[0])
+	defer func() { err = errors.Join(err, s.end()) }()
+	gateways, err := childrenOf(s.child.pid())
+	if err != nil || len(gateways) != 1 {
+		return nil, errors.Join(err, fmt.Errorf("eascmd test has %d gateways in place of 1", len(gateways)))
 	}
-	if err == nil && len(s.host) != 1 {
-		err = fmt.Errorf("%d gateways with %d workers in place of 1 with 1", len(s.front), len(s.host))
+	workers, err := childrenOf(gateways[0])
+	if err != nil || len(workers) != 1 {
+		return nil, errors.Join(err, fmt.Errorf("it has %d workers in place of 1", len(workers)))
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.end())
-	}
-	return s, nil
+	return b.jvmOptions(ctx, workers[0])
 }
 
 // measureJavaServed measures running services: ours and its peers, each one JVM
 // with the same heap and the same collector.
-func (b *bench) measureJavaServed(ctx context.Context, eascmd *server) (err error) {
+func (b *bench) measureJavaServed(ctx context.Context) (err error) {
 	if !b.has("wrk") {
 		return nil
 	}
+	plan, err := b.planOf(ctx, b.javaDescription(), b.javaEnvironment())
+	if err != nil {
+		return err
+	}
 	f := b.figures.Java
-	servers := map[string]*server{eascmdJava: eascmd}
+	plan.Worker.Command = slices.Insert(plan.Worker.Command, 1, f.Options...)
+	servers := make(map[string]*server)
 	defer func() {
-		for name, s := range servers {
-			if name != eascmdJava {
-				err = errors.Join(err, s.end())
-			}
+		for _, s := range servers {
+			err = errors.Join(err, s.end())
 		}
 	}()
+	eascmd, err := b.servePlan(ctx, "java", nil, nil, plan)
+	if err != nil {
+		return err
+	}
+	servers[eascmdJava] = eascmd
 	for _, p := range b.javaPeers {
 		if servers[p.name], err = b.startJavaPeer(ctx, p, f.Options); err != nil {
 			delete(servers, p.name)
