@@ -283,7 +283,7 @@ func testJavaExit(t *testing.T, b javaBuild, java jvm.Runtime) {
 	for _, test := range []struct{ command, want string }{
 		{"exit 7", called + "in Process at com.example.Fixture.run(Fixture.java:"},
 		{"exit 0", called + "in Process at com.example.Fixture.run(Fixture.java:"},
-		{"exit-by-reflection 7", called + "in Process at com.example.Fixture.run(Fixture.java:"},
+		{"exit-by-reflection 7", called + "in Process at com.example.Fixture.runJava(Fixture.java:"},
 		{"exit-in-thread 7", called + "in thread the-exiter at com.example.Fixture$"},
 	} {
 		w := hosttest.Start(t, host, hosttest.Options{Threads: 2})

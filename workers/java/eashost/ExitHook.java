@@ -21,12 +21,32 @@ final class ExitHook extends Background {
         if (leaving.begun()) {
             return;
         }
+        boolean explained = false;
         for (Map.Entry<Thread, StackTraceElement[]> thread : getAllStackTraces().entrySet()) {
-            if (says(thread.getKey(), thread.getValue())) {
+            if (isOfSignal(thread.getKey()) || says(thread.getKey(), thread.getValue())) {
+                explained = true;
                 break;
             }
         }
+        if (!explained && hasVirtualThreads()) { // which are not among all threads
+            Leaving.say("the processor called System.exit in a virtual thread");
+        }
         output.finish();
+    }
+
+    /** Whether a thread is that in which Java handles a signal. */
+    private static boolean isOfSignal(Thread thread) {
+        String name = thread.getName();
+        return name.startsWith("SIG") && name.endsWith(" handler");
+    }
+
+    private static boolean hasVirtualThreads() {
+        try {
+            Thread.class.getMethod("isVirtual");
+            return true;
+        } catch (NoSuchMethodException e) {
+            return false;
+        }
     }
 
     /** Says what a thread did where it is the one that ends the process. */
@@ -47,11 +67,24 @@ final class ExitHook extends Background {
             return false;
         }
         String where = thread instanceof Caller ? ((Caller) thread).where() : null;
-        StringBuilder text = new StringBuilder();
-        for (int i = exit + 1; i < stack.length && !Traces.isHost(stack[i].getClassName()); i++) {
-            if (i == exit + 1) {
-                text.append(" at ").append(stack[i]);
+        int end = exit + 1;
+        while (end < stack.length && !Traces.isHost(stack[end].getClassName())) {
+            end++;
+        }
+        if (end < stack.length) {
+            while (end > exit + 1 && Traces.isReflection(stack[end - 1].getClassName())) {
+                end--; // how the host called
             }
+        }
+        int user = exit + 1; // the place to name, which may have got there by way of Java's own classes
+        while (user < end && Traces.isJava(stack[user].getClassName())) {
+            user++;
+        }
+        StringBuilder text = new StringBuilder();
+        if (user < end) {
+            text.append(" at ").append(stack[user]);
+        }
+        for (int i = exit + 1; i < end; i++) {
             text.append("\n\tat ").append(stack[i]);
         }
         Leaving.say("the processor called System.exit " + (where != null ? where : "in thread " + thread.getName()) + text);

@@ -1,5 +1,7 @@
 package eashost;
 
+import java.nio.ByteBuffer;
+
 /**
  * What becomes of the worker when memory runs out. A request that was too large for the heap costs
  * nothing but itself: what it held is garbage. Where memory stays short, because something keeps it,
@@ -14,6 +16,9 @@ final class Heap {
 
     /** The same where no request has been served well since the last time. */
     private static final int HALF = 50;
+
+    /** What a processor that works with direct buffers may be expected to need of them, in bytes. */
+    private static final int PROBE = 1 << 20;
 
     private static final int RESERVE = 256 << 10;
 
@@ -120,8 +125,11 @@ final class Heap {
         if (what.startsWith("Metaspace") || what.startsWith("Compressed class space")) {
             return e + " " + where;
         }
+        if (what.contains("irect buffer memory")) {
+            return directMemorySuffices() ? null : e + " " + where + ", and there is none left for another buffer";
+        }
         if (!what.startsWith("Java heap space") && !what.startsWith("GC overhead limit exceeded")) {
-            return null; // threads, memory outside of the heap, an array larger than any can be
+            return null; // threads, an array larger than any can be
         }
         System.gc();
         Runtime runtime = Runtime.getRuntime();
@@ -133,6 +141,15 @@ final class Heap {
             return null;
         }
         return "the heap of " + mebibytes(runtime.maxMemory()) + " is still " + percent + " % full after " + e + " " + where;
+    }
+
+    /** Whether a small direct buffer can be had; to make room for one Java collects garbage by itself. */
+    private static boolean directMemorySuffices() {
+        try {
+            return ByteBuffer.allocateDirect(PROBE) != null;
+        } catch (OutOfMemoryError e) {
+            return false;
+        }
     }
 
     private static String mebibytes(long bytes) {

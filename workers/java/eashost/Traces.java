@@ -67,7 +67,7 @@ final class Traces {
                 continue;
             }
             // The host called by way of reflection.
-            while (!lines.isEmpty() && isReflection(lines.get(lines.size() - 1))) {
+            while (!lines.isEmpty() && isReflectionLine(lines.get(lines.size() - 1))) {
                 lines.remove(lines.size() - 1);
             }
         }
@@ -93,15 +93,18 @@ final class Traces {
         return name.startsWith("eashost.");
     }
 
-    private static boolean isReflection(String line) {
+    /** Whether a class is one that Java calls methods with whose names are not in the code. */
+    static boolean isReflection(String name) {
+        return name.startsWith("java.lang.reflect.") || name.startsWith("java.lang.invoke.")
+                || name.startsWith("jdk.internal.reflect.") || name.startsWith("sun.reflect.");
+    }
+
+    private static boolean isReflectionLine(String line) {
         if (!line.startsWith(FRAME)) {
             return false;
         }
         String frame = line.substring(FRAME.length());
-        if (frame.startsWith("java.base/")) {
-            frame = frame.substring("java.base/".length());
-        }
-        return frame.startsWith("java.lang.reflect.") || frame.startsWith("java.lang.invoke.")
-                || frame.startsWith("jdk.internal.reflect.") || frame.startsWith("sun.reflect.");
+        String module = "java.base/";
+        return isReflection(frame.startsWith(module) ? frame.substring(module.length()) : frame);
     }
 }

@@ -191,6 +191,10 @@ public class Fixture {
                 for (;;) {
                     KEPT.add(new byte[Integer.parseInt(argument)]);
                 }
+            case "leak-direct":
+                for (;;) {
+                    BUFFERS.add(ByteBuffer.allocateDirect(Integer.parseInt(argument)));
+                }
             case "metaspace":
                 for (;;) {
                     ClassLoader loader = new ClassLoader(Fixture.class.getClassLoader()) {};
@@ -206,6 +210,12 @@ public class Fixture {
                 greedy.start();
                 greedy.join();
                 return bytes("over");
+            case "exit-by-reflection":
+                System.class.getMethod("exit", int.class).invoke(null, Integer.parseInt(argument));
+                return null;
+            case "exit-in-virtual-thread":
+                Thread.class.getMethod("startVirtualThread", Runnable.class).invoke(null, (Runnable) () -> System.exit(Integer.parseInt(argument)));
+                return null;
             case "exit-in-thread":
                 Thread thread = new Thread("the-exiter") {
                     @Override
