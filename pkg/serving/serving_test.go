@@ -1392,3 +1392,14 @@ func TestDrainBeforeHelloIsNoFault(t *testing.T) {
 		}
 	}
 }
+
+func TestReasonIsAClause(t *testing.T) {
+	for why, want := range map[string]string{
+		"worker 1 (process 7) ended with exit status 3\nlast lines": "it ended with exit status 3",
+		"the processor could not be loaded: no model":               "the processor could not be loaded: no model",
+	} {
+		if got := (life{pid: 7, why: why}).reason(1); got != want {
+			t.Errorf("%q: got %q, want %q", why, got, want)
+		}
+	}
+}

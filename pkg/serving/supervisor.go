@@ -291,10 +291,10 @@ func (s *supervisor) supervise(id int) {
 		}
 		switch {
 		case s.plan.Worker.NoRestart:
-			s.giveUp(fault.New(fault.Processor, "worker %d died and runtime.enable_crash_block forbids to start it again: it %s", id, life.reason(id)))
+			s.giveUp(fault.New(fault.Processor, "worker %d died and runtime.enable_crash_block forbids to start it again: %s", id, life.reason(id)))
 			return
 		case early >= maxEarlyDeaths:
-			s.giveUp(fault.New(fault.Processor, "worker %d died %d times in a row before it was ready: at last it %s", id, early, life.reason(id)).WithHint("%s", life.hint))
+			s.giveUp(fault.New(fault.Processor, "worker %d died %d times in a row before it was ready: at last %s", id, early, life.reason(id)).WithHint("%s", life.hint))
 			return
 		}
 		wait := backoff.next(life.ready, time.Now())
@@ -347,11 +347,14 @@ type life struct {
 	fatal    *fault.Error // the run cannot go on
 }
 
-// reason is the first line of the explanation, without the worker that it is
-// about.
+// reason is the first line of the explanation as a clause, in which the worker
+// that it is about is "it".
 func (l life) reason(id int) string {
 	line, _, _ := strings.Cut(l.why, "\n")
-	return strings.TrimPrefix(line, fmt.Sprintf("worker %d (process %d) ", id, l.pid))
+	if end, ok := strings.CutPrefix(line, fmt.Sprintf("worker %d (process %d) ", id, l.pid)); ok {
+		return "it " + end
+	}
+	return line
 }
 
 // live starts worker id, serves with it, and returns when it is dead.

@@ -281,7 +281,7 @@ func (w *worker) tellFailed(result life, f *loadFailure) life {
 		result.fatal = &fault.Error{Kind: fault.Processor, Text: text, Hint: f.hint}
 		return result
 	}
-	result.why = text
+	result.why, result.hint = text, f.hint
 	return result
 }
 
