@@ -222,8 +222,32 @@ func (j *javaCheck) notBuilt() {
 				hint = "the class lies in " + root + ": set " + entryHint(root)
 			}
 		}
+		if name := j.misnamedJar(); name != "" {
+			hint = name + " is a jar that holds the class: give it a name that ends in .jar"
+		}
 		j.report.add(Fatal, "not-built", hint, "the processor holds neither a jar nor classes: there is %s", list(f.names, 5))
 	}
+}
+
+// misnamedJar is a file of the processor's directory that is a jar with the
+// processor's class, whatever its name says; empty where there is none.
+func (j *javaCheck) misnamedJar() string {
+	for _, name := range j.files.names {
+		path := filepath.Join(j.Dir, name)
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		e, _, _ := openElement(path)
+		if e == nil {
+			continue
+		}
+		_, found := e.find(classEntry(j.MainClass))
+		e.close()
+		if found {
+			return name
+		}
+	}
+	return ""
 }
 
 // rootOf is the directory that a class loader would have to begin at to find the

@@ -152,6 +152,7 @@ var javaCases = []struct {
 
 	// Nothing to run.
 	{name: "empty", files: nil},
+	{name: "a jar by another name", files: map[string]string{"download": echoJar()["echo.jar"]}},
 	{name: "a Maven project", files: map[string]string{"pom.xml": "<project/>", "src/main/java/com/example/Echo.java": "class Echo {}"}},
 	{name: "a Gradle project", files: map[string]string{"build.gradle.kts": "", "gradlew": "", "src/main/kotlin/Echo.kt": "class Echo"}},
 	{name: "Gradle without its wrapper", files: map[string]string{"build.gradle": "", "src/main/java/Echo.java": ""}},
