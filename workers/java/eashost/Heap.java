@@ -95,7 +95,7 @@ final class Heap {
             if (why == null) {
                 reserve = new byte[RESERVE];
             }
-        } catch (OutOfMemoryError more) {
+        } catch (OutOfMemoryError | LinkageError more) {
             // It was said to the client.
         }
         if (why != null) {

@@ -1,7 +1,6 @@
 package eashost;
 
 import java.util.ArrayDeque;
-import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.locks.LockSupport;
 
@@ -48,8 +47,9 @@ final class Lead {
     private int threads = 1;
 
     // Messages of which frames are still to come; changed by who leads, with the lock held.
-    private final Map<Long, Message> partial = new HashMap<>();
-    private final Message start = new Message();
+    private Message partial;
+    private int partials;
+    private final Message start = new Message(0);
 
     /** A smoothed duration of a call, in nanoseconds. Writes that are lost do no harm. */
     private volatile long usual = 4 * SLOW;
@@ -304,50 +304,78 @@ final class Lead {
     private byte[] takeRequest() {
         long id = input.id;
         boolean more = (input.flags & Wire.MORE) != 0;
-        if (state != RUNNING && !(state == DRAINING && partial.containsKey(id))) {
+        if (state != RUNNING && !(state == DRAINING && find(id) != null)) {
             throw leaving.protocolBroken(state < RUNNING ? "REQUEST before READY" : "REQUEST after DRAIN");
         }
         if (id == 0) {
             throw leaving.protocolBroken("a request with id 0");
         }
-        try {
-            if (!more && partial.isEmpty()) {
-                return input.payload();
+        Message message = null;
+        if (more || partial != null) {
+            synchronized (this) {
+                message = takePart(id, more);
             }
-            return takePart(id, more);
+        }
+        if (more || message != null && message.cancelled) {
+            return null;
+        }
+        try {
+            return message == null ? input.payload() : message.bytes();
         } catch (OutOfMemoryError e) {
             worker.heap.answer(id, e, "to read a request");
             return null;
         }
     }
 
-    private byte[] takePart(long id, boolean more) {
-        Message message;
-        synchronized (this) {
-            message = partial.get(id);
-            if (message == null) {
-                if (!more) {
-                    return input.payload();
-                }
-                if (partial.size() >= 2 * threads + EXTRA) {
-                    throw leaving.protocolBroken("more than " + partial.size() + " unfinished requests");
-                }
-                message = new Message();
-                partial.put(id, message);
-            }
-            if (!message.add(input)) {
-                throw leaving.protocolBroken("request " + id + " is longer than " + Wire.MAX_MESSAGE + " bytes");
-            }
-            if (more) {
+    /**
+     * Adds a frame to the message that it is part of, and returns that message; null for a frame that is
+     * a whole one.
+     */
+    private Message takePart(long id, boolean more) {
+        Message message = find(id);
+        if (message == null) {
+            if (!more) {
                 return null;
             }
-            partial.remove(id);
+            if (partials >= 2 * threads + EXTRA) {
+                throw leaving.protocolBroken("more than " + partials + " unfinished requests");
+            }
+            message = new Message(id);
+            message.next = partial;
+            partial = message;
+            partials++;
+        }
+        if (!message.add(input)) {
+            throw leaving.protocolBroken("request " + id + " is longer than " + Wire.MAX_MESSAGE + " bytes");
+        }
+        if (!more) {
+            remove(message);
             if (message.cancelled) {
                 answerCancelled(id);
-                return null;
             }
         }
-        return message.bytes();
+        return message;
+    }
+
+    private Message find(long id) {
+        Message message = partial;
+        while (message != null && message.id != id) {
+            message = message.next;
+        }
+        return message;
+    }
+
+    private void remove(Message gone) {
+        partials--;
+        if (partial == gone) {
+            partial = gone.next;
+            return;
+        }
+        Message before = partial;
+        while (before.next != gone) {
+            before = before.next;
+        }
+        before.next = gone.next;
     }
 
     private void answerCancelled(long id) {
@@ -465,7 +493,7 @@ final class Lead {
      * and its answer follows the last frame.
      */
     private void takeCancel(long id) {
-        Message message = partial.get(id);
+        Message message = find(id);
         if (message != null) {
             message.cancel();
             return;
@@ -486,7 +514,7 @@ final class Lead {
      * Before READY nothing is waited for. The lock is held.
      */
     private boolean finished() {
-        if (state != DRAINING || active > 0 || !pending.isEmpty() || !partial.isEmpty()) {
+        if (state != DRAINING || active > 0 || !pending.isEmpty() || partial != null) {
             return false;
         }
         state = FINISHED;

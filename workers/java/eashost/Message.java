@@ -5,12 +5,22 @@ import java.util.List;
 
 /** A message of which only some frames have come. */
 final class Message {
+    /** The request's id; 0 for START. */
+    final long id;
+
+    /** The next message that has not come whole. */
+    Message next;
+
     /** No more frames are kept: the request was cancelled. */
     boolean cancelled;
 
     private final List<byte[]> parts = new ArrayList<>();
     private long size;
     private OutOfMemoryError failed;
+
+    Message(long id) {
+        this.id = id;
+    }
 
     /** Adds the payload of a frame; false where the message has become longer than one may be. */
     boolean add(Input frame) {

@@ -58,7 +58,7 @@ public class Fixture {
                 }
             case "hang-with-lock": // on what a flush at the end needs
                 synchronized (System.out) {
-                    System.out.print("not flushed");
+                    System.err.println("has the lock");
                     for (;;) {
                         Thread.sleep(1000);
                     }
