@@ -84,12 +84,15 @@ func (t *tail) follow(line string) {
 	}
 }
 
+// epilogue is what a JVM that did not start says after the reason.
+var epilogue = [...]string{"Error: Could not create the Java Virtual Machine.", "Error: A fatal exception has occurred. Program will exit."}
+
 // lastLine is the last line that says something.
 func (t *tail) lastLine() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, line := range slices.Backward(t.lines) {
-		if text := strings.TrimSpace(line); text != "" {
+		if text := strings.TrimSpace(line); text != "" && !slices.Contains(epilogue[:], text) {
 			return text
 		}
 	}

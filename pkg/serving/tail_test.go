@@ -81,3 +81,13 @@ func TestTailOfACrashAmongTooManyThreads(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+func TestLastLineOfAJVMIsItsReason(t *testing.T) {
+	var kept tail
+	for _, line := range []string{"Unrecognized option: -no", "Error: Could not create the Java Virtual Machine.", "Error: A fatal exception has occurred. Program will exit.", ""} {
+		kept.add(line)
+	}
+	if got := kept.lastLine(); got != "Unrecognized option: -no" {
+		t.Errorf("got %q", got)
+	}
+}
