@@ -107,6 +107,7 @@ final class Heap {
     private synchronized void end(String why) {
         leaving.begin();
         output.finish();
+        output.close(); // a request that comes next is for the worker that takes its place
         byte[] text = LAST_WORDS;
         try {
             if (why != null) {

@@ -100,6 +100,15 @@ final class Output {
         }
     }
 
+    /** Tells the gateway that nothing more comes. */
+    void close() {
+        try {
+            channel.shutdownOutput();
+        } catch (IOException | Error e) {
+            // It may be memory that is missing: then the end of the process tells it.
+        }
+    }
+
     private void append(int type, int flags, int status, long id, byte[] payload, int from, int n) {
         if (filling.remaining() < Wire.HEADER + n) {
             int size = Math.max(2 * filling.capacity(), filling.position() + Wire.HEADER + n);
