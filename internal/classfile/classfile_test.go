@@ -83,14 +83,19 @@ func TestCompiled(t *testing.T) {
 	}
 }
 
-// TestArchives reads all classes of the archives that JAVA_ARCHIVES names,
-// separated as in PATH: those of other compilers are read by hand with it.
+// TestArchives reads all classes of the jars that Debian's packages put here, and of
+// those that JAVA_ARCHIVES names, separated as in PATH, which other compilers made
+// for example.
 func TestArchives(t *testing.T) {
-	archives := os.Getenv("JAVA_ARCHIVES")
-	if archives == "" {
-		t.Skip("missing: JAVA_ARCHIVES with the paths of jars")
+	archives, err := filepath.Glob("/usr/share/java/*.jar")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, path := range filepath.SplitList(archives) {
+	archives = append(archives, filepath.SplitList(os.Getenv("JAVA_ARCHIVES"))...)
+	if len(archives) == 0 {
+		t.Skip("missing: jars in /usr/share/java")
+	}
+	for _, path := range archives {
 		z, err := zip.OpenReader(path)
 		if err != nil {
 			t.Fatal(err)
@@ -121,6 +126,7 @@ func TestArchives(t *testing.T) {
 			}
 			n++
 		}
+		z.Close()
 		t.Logf("%s: %d classes", path, n)
 	}
 }
