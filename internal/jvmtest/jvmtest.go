@@ -198,3 +198,21 @@ func unpackFile(f *zip.File, path string) error {
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
 }
+
+// WriteHost writes to a file what goes for the jar of the host of Java processors
+// where it is not run.
+func WriteHost(tb testing.TB, path string) {
+	tb.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	if _, err := w.Create("eashost/Main.class"); err != nil {
+		tb.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+}

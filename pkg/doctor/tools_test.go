@@ -3,7 +3,6 @@
 package doctor
 
 import (
-	"archive/zip"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openeas/eascmd/internal/jvmtest"
 	"github.com/openeas/eascmd/pkg/engine/hosts"
 )
 
@@ -315,7 +315,7 @@ func TestJavas(t *testing.T) {
 
 func TestJavaHost(t *testing.T) {
 	jars := t.TempDir()
-	writeJar(t, filepath.Join(jars, hosts.JavaName()))
+	jvmtest.WriteHost(t, filepath.Join(jars, hosts.JavaName()))
 	tests := []struct {
 		name string
 		make func(t *testing.T, m *machine)
@@ -337,23 +337,6 @@ func TestJavaHost(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
-	}
-}
-
-// writeJar writes what goes for the host of Java processors.
-func writeJar(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := zip.NewWriter(f)
-	if _, err := w.Create("eashost/Main.class"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package localtest
 
 import (
-	"archive/zip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/internal/jvm"
+	"github.com/openeas/eascmd/internal/jvmtest"
 	"github.com/openeas/eascmd/pkg/engine/hosts"
 	"github.com/openeas/eascmd/pkg/runplan"
 )
@@ -21,25 +21,8 @@ import (
 func hostDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	writeJar(t, filepath.Join(dir, hosts.JavaName()))
+	jvmtest.WriteHost(t, filepath.Join(dir, hosts.JavaName()))
 	return dir
-}
-
-// writeJar writes what goes for the host of Java processors.
-func writeJar(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := zip.NewWriter(f)
-	if _, err := w.Create("eashost/Main.class"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestUseJava(t *testing.T) {

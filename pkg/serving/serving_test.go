@@ -1365,16 +1365,23 @@ func testUnreadableRequestsAreNotRepeated(t *testing.T, how setting) {
 	}
 }
 
-func TestDrainWhileLoadingIsNoFault(t *testing.T) {
-	s := start(t, mode("drained-while-loading"))
+// drainsWithoutFault stops a service whose worker has printed something, and looks
+// that nobody is told of a fault.
+func (s *service) drainsWithoutFault() {
+	s.t.Helper()
 	s.waitType(event.Log)
 	s.stop()
 	<-s.done
 	for _, e := range s.all() {
 		if e.Type == event.WorkerExit || e.Type == event.Warning || e.Type == event.Failed {
-			t.Errorf("%+v", e)
+			s.t.Errorf("%+v", e)
 		}
 	}
+}
+
+func TestDrainWhileLoadingIsNoFault(t *testing.T) {
+	s := start(t, mode("drained-while-loading"))
+	s.drainsWithoutFault()
 }
 
 // Before a worker has said anything the run kills it, and tells no one. A JVM
@@ -1383,14 +1390,7 @@ func TestDrainBeforeHelloIsNoFault(t *testing.T) {
 	s := start(t, func(p *runplan.Plan, _ *timings) {
 		p.Worker.Command = []string{"/bin/sh", "-c", "echo here; exec sleep 600"}
 	})
-	s.waitType(event.Log)
-	s.stop()
-	<-s.done
-	for _, e := range s.all() {
-		if e.Type == event.WorkerExit || e.Type == event.Warning || e.Type == event.Failed {
-			t.Errorf("%+v", e)
-		}
-	}
+	s.drainsWithoutFault()
 }
 
 func TestReasonIsAClause(t *testing.T) {

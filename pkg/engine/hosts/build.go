@@ -26,14 +26,12 @@ func buildCPP(ctx context.Context, dir, path string, log func(string)) error {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fault.New(fault.Failed, "the host cannot be kept: %w", err).
-			WithHint("make the directory writable, or set XDG_CACHE_HOME to one that is")
+		return cannotKeep("the host", err)
 	}
 	removeAbandoned(dir, time.Now().Add(-time.Hour))
 	file, err := os.CreateTemp(dir, buildPrefix)
 	if err != nil {
-		return fault.New(fault.Failed, "the host cannot be kept: %w", err).
-			WithHint("make the directory writable, or set XDG_CACHE_HOME to one that is")
+		return cannotKeep("the host", err)
 	}
 	defer os.Remove(file.Name())
 	file.Close()

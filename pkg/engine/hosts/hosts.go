@@ -124,3 +124,9 @@ func (o Options) dir() (string, error) {
 	}
 	return filepath.Join(cache, "hosts"), nil
 }
+
+// cannotKeep is the error for a host that there is no place for.
+func cannotKeep(host string, err error) error {
+	return fault.New(fault.Failed, "%s cannot be kept: %w", host, err).
+		WithHint("make the directory writable, or set XDG_CACHE_HOME to one that is")
+}

@@ -33,17 +33,13 @@ func buildJava(ctx context.Context, java jvm.Runtime, sources map[string][]byte,
 	if err != nil {
 		return err
 	}
-	kept := func(err error) error {
-		return fault.New(fault.Failed, "the host for Java processors cannot be kept: %w", err).
-			WithHint("make the directory writable, or set XDG_CACHE_HOME to one that is")
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return kept(err)
+		return cannotKeep("the host for Java processors", err)
 	}
 	removeAbandoned(dir, time.Now().Add(-time.Hour))
 	temp, err := os.MkdirTemp(dir, buildPrefix)
 	if err != nil {
-		return kept(err)
+		return cannotKeep("the host for Java processors", err)
 	}
 	defer os.RemoveAll(temp)
 	if opts.Log != nil {
@@ -54,7 +50,7 @@ func buildJava(ctx context.Context, java jvm.Runtime, sources map[string][]byte,
 		return err
 	}
 	if err := os.Rename(jar, path); err != nil {
-		return kept(err)
+		return cannotKeep("the host for Java processors", err)
 	}
 	return nil
 }

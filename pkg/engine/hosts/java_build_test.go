@@ -1,7 +1,6 @@
 package hosts_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/openeas/eascmd/internal/fault"
 	"github.com/openeas/eascmd/internal/jvm"
+	"github.com/openeas/eascmd/internal/jvmtest"
 	"github.com/openeas/eascmd/pkg/engine/hosts"
 )
 
@@ -161,23 +161,6 @@ func TestJavaIsReproducible(t *testing.T) {
 	}
 }
 
-// writeJar writes what goes for the host of Java processors.
-func writeJar(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := zip.NewWriter(f)
-	if _, err := w.Create("eashost/Main.class"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A jar in the cache that was cut off is made anew.
 func TestJavaCutOff(t *testing.T) {
 	java := needJDK(t)
@@ -207,7 +190,7 @@ func TestJavaFindsPrebuilt(t *testing.T) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		writeJar(t, path)
+		jvmtest.WriteHost(t, path)
 		return path
 	}
 	jre := jvm.Runtime{Home: t.TempDir(), Version: "11.0.2"}
@@ -332,7 +315,7 @@ func TestJavaCommandRuns(t *testing.T) {
 // A Java that makes no archive is not asked again; one that was only interrupted is.
 func TestJavaWithoutClassData(t *testing.T) {
 	jars := t.TempDir()
-	writeJar(t, filepath.Join(jars, hosts.JavaName()))
+	jvmtest.WriteHost(t, filepath.Join(jars, hosts.JavaName()))
 	asked := filepath.Join(t.TempDir(), "asked")
 	java := fakeJava(t, "17.0.9", map[string]string{"java": "echo asked >>" + asked + "; exit 1"})
 	opts := hosts.Options{CacheDir: t.TempDir(), Dirs: []string{jars}}

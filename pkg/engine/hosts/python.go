@@ -36,8 +36,7 @@ func Python(opts Options) (string, error) {
 		return path, nil
 	}
 	if err := writePython(dir, path, files); err != nil {
-		return "", fault.New(fault.Failed, "the host for Python processors cannot be kept: %w", err).
-			WithHint("make the directory writable, or set XDG_CACHE_HOME to one that is")
+		return "", cannotKeep("the host for Python processors", err)
 	}
 	return path, nil
 }
