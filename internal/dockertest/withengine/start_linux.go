@@ -171,6 +171,8 @@ func (d *daemon) start(ctx context.Context, root string) error {
 	d.cmd = exec.Command(d.program,
 		"--host="+d.host(), "--config-file="+config,
 		"--data-root="+root, "--exec-root="+filepath.Join(d.dir.Path(), "exec"), "--pidfile="+filepath.Join(d.dir.Path(), "pid"))
+	// A containerd that is slow to answer is told to write all its stacks there.
+	d.cmd.Env = append(os.Environ(), "TMPDIR="+d.dir.Path())
 	d.cmd.Stdout, d.cmd.Stderr = logFile, logFile
 	d.cmd.ExtraFiles = []*os.File{d.lock, d.dir.Lock()}
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{
