@@ -268,11 +268,11 @@ def find_digit(grey):
     # Thin strokes become faint where a large picture is made small.
     digit = digit / digit.max()
 
-    # The centre of mass goes to the middle, as far as there is room.
+    # The centre of mass goes to the middle, the pixel at (14, 14), as far as there is room.
     height, width = digit.shape
     total = digit.sum()
-    x = round_half_up(SIZE / 2 - (digit.sum(axis=0) @ (np.arange(width) + 0.5)) / total)
-    y = round_half_up(SIZE / 2 - (digit.sum(axis=1) @ (np.arange(height) + 0.5)) / total)
+    x = round_half_up(SIZE / 2 - (digit.sum(axis=0) @ np.arange(width)) / total)
+    y = round_half_up(SIZE / 2 - (digit.sum(axis=1) @ np.arange(height)) / total)
     x, y = min(max(x, 0), SIZE - width), min(max(y, 0), SIZE - height)
     out = np.zeros((SIZE, SIZE), np.float32)
     out[y : y + height, x : x + width] = digit
