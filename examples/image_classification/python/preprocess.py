@@ -14,7 +14,7 @@ import re
 import struct
 
 import numpy as np
-from PIL import JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 # A baseline JPEG is decoded row by row, whatever its size: this bounds the time.
 MAX_PIXELS = 100_000_000
@@ -28,7 +28,11 @@ DIGIT_SIZE = 20  # the longer side of the digit in what the network gets
 SIZE = 28
 
 MIN_CONTRAST = 24  # grey levels between digit and background
-LOW, HIGH = 0.2, 0.5  # of the contrast: a stroke is what is above LOW, where some of it is above HIGH
+SMOOTHED = 64  # a picture with a longer side is smoothed to look for strokes
+# Of the contrast: a stroke is what is above LOW, where some of it is above HIGH.
+LOW, HIGH = 0.2, 0.5
+# In a noisy picture LOW is what this many times the edge's median lies below, up to MAX_LOW.
+NOISE, MAX_LOW = 4, 0.4
 SPECK = 0.1  # of the largest stroke's weight: what is less is no part of the digit
 
 
@@ -244,15 +248,18 @@ def turn(grey, orientation):
 def find_digit(grey):
     """Returns the digit of a grey picture as float32 (28, 28), 0 to 1, white on black."""
     height, width = grey.shape
-    ink = np.abs(grey.astype(np.float64) - background(grey))
+    grey = grey.astype(np.float64)
+    paper = background(grey)
+    ink = np.abs(grey - paper)
 
     # Strokes are looked for in a picture without noise. A small one would lose its strokes as well.
-    smooth = blur(ink) if max(width, height) > 64 else ink
+    smooth = np.abs(blur(grey) - paper) if max(width, height) > SMOOTHED else ink
     contrast = smooth.max()
     if contrast < MIN_CONTRAST:
         raise Refused(400, "no digit in the picture: it is all of one brightness")
 
-    strokes = [s for s in connected(smooth, smooth > LOW * contrast) if s.peak > HIGH * contrast]
+    low = min(max(LOW * contrast, NOISE * middle(edge(smooth))), MAX_LOW * contrast)
+    strokes = [s for s in connected(smooth, smooth > low) if s.peak > HIGH * contrast]
     largest = max(s.weight for s in strokes)
     strokes = [s for s in strokes if s.weight >= SPECK * largest]
 
@@ -280,14 +287,37 @@ def find_digit(grey):
 
 
 def background(grey):
-    """Returns the brightness of what the digit is on: the median of the picture's edge."""
-    edge = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    return float(np.sort(edge)[edge.size // 2])
+    """Returns the brightness, everywhere, of what the digit is on, as the picture's edge tells it.
+
+    It is even: the median of the edge. Or, where that fits the edge better, it rises
+    evenly from side to side, as under a lamp or beside a window.
+    """
+    height, width = grey.shape
+    x = (np.arange(width) - (width - 1) / 2)[None, :]
+    y = (np.arange(height) - (height - 1) / 2)[:, None]
+    slope = (middle(grey[:, -1]) - middle(grey[:, 0])) / max(1, width - 1) * x
+    slope = slope + (middle(grey[-1]) - middle(grey[0])) / max(1, height - 1) * y
+
+    even = np.full(grey.shape, middle(edge(grey)))
+    rising = slope + middle(edge(grey - slope))
+    if middle(np.abs(edge(grey - rising))) < middle(np.abs(edge(grey - even))):
+        return rising
+    return even
 
 
-def blur(ink):
+def edge(picture):
+    """Returns the pixels at a picture's edge: the outermost rows and columns."""
+    return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+
+
+def middle(values):
+    """Returns the median; of an even number of values the upper one of the two in the middle."""
+    return float(np.sort(values)[len(values) // 2])
+
+
+def blur(picture):
     """Returns the mean of 3x3 pixels for each one; the edge is repeated."""
-    padded = np.pad(ink, 1, mode="edge")
+    padded = np.pad(picture, 1, mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9
 
@@ -304,8 +334,13 @@ class Stroke:
 
 def connected(ink, mask):
     """Returns the strokes of a mask: pixels that touch, at corners too, are of one stroke."""
-    runs = []  # (y, start, end), row by row
-    parent = []  # of each run; a run that is its own parent stands for its stroke
+    # Where a row of the mask begins to be set, and where it ends: its runs.
+    changes = np.diff(mask.astype(np.int8), axis=1, prepend=0, append=0)
+    rows, starts = np.nonzero(changes == 1)
+    ends = np.nonzero(changes == -1)[1]
+    runs = list(zip(rows.tolist(), starts.tolist(), ends.tolist()))
+
+    parent = list(range(len(runs)))  # a run that is its own parent stands for its stroke
 
     def root(i):
         while parent[i] != i:
@@ -313,18 +348,14 @@ def connected(ink, mask):
             i = parent[i]
         return i
 
-    above = range(0)  # the runs of the row above
-    for y, row in enumerate(mask):
-        changes = np.flatnonzero(np.diff(row.astype(np.int8), prepend=0, append=0))
-        first = len(runs)
-        for start, end in zip(changes[::2].tolist(), changes[1::2].tolist()):
-            this = len(runs)
-            runs.append((y, start, end))
-            parent.append(this)
-            for other in above:
-                if runs[other][1] <= end and start <= runs[other][2]:
-                    parent[root(other)] = root(this)
-        above = range(first, len(runs))
+    above = 0  # the first run of the row above that may still touch
+    for i, (y, start, end) in enumerate(runs):
+        while runs[above][0] < y - 1 or (runs[above][0] == y - 1 and runs[above][2] < start):
+            above += 1
+        other = above
+        while runs[other][0] == y - 1 and runs[other][1] <= end:
+            parent[root(other)] = root(i)
+            other += 1
 
     strokes = {}
     for i, (y, start, end) in enumerate(runs):
@@ -338,19 +369,15 @@ def connected(ink, mask):
 
 
 def resize(picture, width, height):
-    """Returns a picture in another size: bilinear, over all pixels that go into one."""
-    rows, columns = picture.shape
-    return weights(rows, height) @ picture @ weights(columns, width).T
+    """Returns a picture in another size: bilinear, over all pixels that go into one.
 
-
-def weights(before, after):
-    """Returns how much each of `before` pixels in a row has of each of `after`."""
-    scale = before / after
-    reach = max(scale, 1.0)
-    centre = (np.arange(after) + 0.5) * scale
-    distance = np.abs(np.arange(before) + 0.5 - centre[:, None])
-    weight = np.maximum(0.0, 1.0 - distance / reach)
-    return weight / weight.sum(axis=1, keepdims=True)
+    Along a side of `before` pixels that become `after`, with scale = before / after,
+    pixel i has in the new pixel j the weight
+        max(0, 1 - |i + 0.5 - (j + 0.5) * scale| / max(scale, 1))
+    divided by the sum of these weights. First along rows, then along columns.
+    """
+    before = Image.fromarray(picture.astype(np.float32))
+    return np.asarray(before.resize((width, height), Image.BILINEAR))
 
 
 def round_half_up(x):
