@@ -56,8 +56,8 @@ std::vector<double> column(const Picture<unsigned char>& grey, int x) {
 
 // The brightness of what the digit is on.
 struct Paper {
-  double level = 0;          // in the middle of the picture
-  double right = 0, down = 0;  // how much brighter it gets from a pixel to the next
+  double level = 0;              // in the middle of the picture
+  double right = 0, down = 0;    // how much brighter it gets from a pixel to the next
   double middle_x = 0, middle_y = 0;
 
   double slope(int x, int y) const { return right * (x - middle_x) + down * (y - middle_y); }
@@ -86,33 +86,36 @@ Paper find_paper(const Picture<unsigned char>& grey) {
   return misfit(rising) < misfit(even) ? rising : even;
 }
 
-// Returns the mean of 3x3 pixels for each one; the edge is repeated.
-Picture<double> blur(const Picture<unsigned char>& grey) {
-  Picture<double> result(grey.width, grey.height);
-  std::vector<int> rows(grey.width);  // three rows added up
+// Returns how far each pixel is from the paper.
+Picture<double> find_ink(const Picture<unsigned char>& grey, const Paper& paper) {
+  Picture<double> ink(grey.width, grey.height);
   for (int y = 0; y < grey.height; y++) {
-    const unsigned char* above = grey.row(std::max(y - 1, 0));
-    const unsigned char* below = grey.row(std::min(y + 1, grey.height - 1));
     for (int x = 0; x < grey.width; x++) {
-      rows[x] = above[x] + grey.row(y)[x] + below[x];
-    }
-    for (int x = 0; x < grey.width; x++) {
-      result.row(y)[x] = (rows[std::max(x - 1, 0)] + rows[x] + rows[std::min(x + 1, grey.width - 1)]) / 9.0;
+      ink.row(y)[x] = std::abs(grey.row(y)[x] - paper.at(x, y));
     }
   }
-  return result;
+  return ink;
 }
 
-// Returns how far each pixel is from the paper.
-template <typename Value>
-Picture<double> distance(const Picture<Value>& picture, const Paper& paper) {
-  Picture<double> result(picture.width, picture.height);
-  for (int y = 0; y < picture.height; y++) {
-    for (int x = 0; x < picture.width; x++) {
-      result.row(y)[x] = std::abs(picture.row(y)[x] - paper.at(x, y));
+// Returns the same for the mean of each pixel and the eight around it; the edge is
+// repeated.
+Picture<double> find_smooth_ink(const Picture<unsigned char>& grey, const Paper& paper) {
+  Picture<double> ink(grey.width, grey.height);
+  std::vector<int> sums(grey.width + 2);  // of three rows, with one more at both ends
+  for (int y = 0; y < grey.height; y++) {
+    const unsigned char* above = grey.row(std::max(y - 1, 0));
+    const unsigned char* here = grey.row(y);
+    const unsigned char* below = grey.row(std::min(y + 1, grey.height - 1));
+    for (int x = 0; x < grey.width; x++) {
+      sums[x + 1] = above[x] + here[x] + below[x];
+    }
+    sums.front() = sums[1];
+    sums.back() = sums[grey.width];
+    for (int x = 0; x < grey.width; x++) {
+      ink.row(y)[x] = std::abs((sums[x] + sums[x + 1] + sums[x + 2]) / 9.0 - paper.at(x, y));
     }
   }
-  return result;
+  return ink;
 }
 
 // Pixels of a row, from start to before end.
@@ -194,24 +197,23 @@ std::vector<Stroke> connected(const Picture<double>& ink, double threshold) {
 
 Digit find_digit(const Picture<unsigned char>& grey) {
   const Paper paper = find_paper(grey);
-  const Picture<double> ink = distance(grey, paper);
-
   // Strokes are looked for in a picture without noise. A small one would lose its strokes as well.
-  const Picture<double> smooth = std::max(grey.width, grey.height) > kSmoothed ? distance(blur(grey), paper) : ink;
-  const double contrast = *std::max_element(smooth.pixels.begin(), smooth.pixels.end());
+  const bool smoothed = std::max(grey.width, grey.height) > kSmoothed;
+  const Picture<double> ink = smoothed ? find_smooth_ink(grey, paper) : find_ink(grey, paper);
+  const double contrast = largest(ink);
   if (contrast < kMinContrast) {
     throw Refused(400, "no digit in the picture: it is all of one brightness");
   }
 
-  const double noise = middle_of_edge(smooth.width, smooth.height, [&](int x, int y) { return smooth.row(y)[x]; });
-  std::vector<Stroke> strokes = connected(smooth, std::min(std::max(kLow * contrast, kNoise * noise), kMaxLow * contrast));
+  const double noise = middle_of_edge(ink.width, ink.height, [&](int x, int y) { return ink.row(y)[x]; });
+  std::vector<Stroke> strokes = connected(ink, std::min(std::max(kLow * contrast, kNoise * noise), kMaxLow * contrast));
   const auto drop = [&strokes](auto is) { strokes.erase(std::remove_if(strokes.begin(), strokes.end(), is), strokes.end()); };
-  drop([&](const Stroke& stroke) { return stroke.peak <= kHigh * contrast; });
-  double largest = 0;
+  drop([contrast](const Stroke& stroke) { return stroke.peak <= kHigh * contrast; });
+  double heaviest = 0;
   for (const Stroke& stroke : strokes) {
-    largest = std::max(largest, stroke.weight);
+    heaviest = std::max(heaviest, stroke.weight);
   }
-  drop([&](const Stroke& stroke) { return stroke.weight < kSpeck * largest; });
+  drop([heaviest](const Stroke& stroke) { return stroke.weight < kSpeck * heaviest; });
 
   Stroke all;  // the borders of all strokes
   for (const Stroke& stroke : strokes) {
@@ -220,10 +222,13 @@ Digit find_digit(const Picture<unsigned char>& grey) {
     all.top = std::min(all.top, stroke.top);
     all.bottom = std::max(all.bottom, stroke.bottom);
   }
-  Picture<double> cut(all.right - all.left, all.bottom - all.top);
+  // The digit itself is as sharp as it came.
+  Picture<float> cut(all.right - all.left, all.bottom - all.top);
   for (const Stroke& stroke : strokes) {
     for (const Run& run : stroke.runs) {
-      std::copy(ink.row(run.y) + run.start, ink.row(run.y) + run.end, cut.row(run.y - all.top) + run.start - all.left);
+      for (int x = run.start; x < run.end; x++) {
+        cut.row(run.y - all.top)[x - all.left] = static_cast<float>(std::abs(grey.row(run.y)[x] - paper.at(x, run.y)));
+      }
     }
   }
 
@@ -232,7 +237,7 @@ Digit find_digit(const Picture<unsigned char>& grey) {
       resize(cut, std::max(1, round_half_up(cut.width * scale)), std::max(1, round_half_up(cut.height * scale)));
   // Thin strokes become faint where a large picture is made small. And where dots
   // lie close together, what is between them may be all that is taken for strokes.
-  const float brightest = *std::max_element(small.pixels.begin(), small.pixels.end());
+  const float brightest = largest(small);
   if (brightest <= 0) {
     throw Refused(400, "no digit in the picture: there are dots only");
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
@@ -43,6 +44,22 @@ Owned<Object> make(const ort::Api& api, void (*release)(Object*), ort::Status* (
   Object* object = nullptr;
   must(api, function(arguments..., &object));
   return Owned<Object>(object, release);
+}
+
+// Returns why a model cannot be loaded, of what the library says, which may begin
+// with the file's name and the place in the library's source code.
+std::string reason(std::string text) {
+  const auto drop_until = [&text](const char* end) {
+    if (const std::size_t at = text.find(end); at != std::string::npos) {
+      text.erase(0, at + std::strlen(end));
+    }
+  };
+  drop_until(" failed:");
+  if (text[0] == '/') {
+    drop_until(") ");  // of the function's parameters
+  }
+  text.erase(text.find_last_not_of(" \n") + 1);
+  return text;
 }
 
 // Returns the model's file.
@@ -147,7 +164,11 @@ void Model::load() {
   // A network this small allocates little: malloc, whose memory is each thread's
   // own, does it as fast as an arena that all share.
   must(api_, api_.DisableCpuMemArena(options.get()));
-  session_ = make(api_, api_.ReleaseSession, api_.CreateSession, env_.get(), path_.c_str(), options.get());
+  try {
+    session_ = make(api_, api_.ReleaseSession, api_.CreateSession, env_.get(), path_.c_str(), options.get());
+  } catch (const std::exception& error) {
+    throw std::runtime_error("it is no model that ONNX Runtime can run: " + reason(error.what()));
+  }
 }
 
 // Throws where the model is one for something else.
@@ -156,7 +177,7 @@ void Model::check() const {
   must(api_, api_.SessionGetInputCount(session_.get(), &inputs));
   must(api_, api_.SessionGetOutputCount(session_.get(), &outputs));
   if (inputs != 1 || outputs != 1) {
-    throw std::runtime_error("the model has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) + " outputs, and has to have one of each");
+    throw std::runtime_error("the model has to have one input and one output, and has " + std::to_string(inputs) + " and " + std::to_string(outputs));
   }
   const Tensor input = ask(api_, session_.get(), api_.SessionGetInputName, api_.SessionGetInputTypeInfo);
   const Tensor output = ask(api_, session_.get(), api_.SessionGetOutputName, api_.SessionGetOutputTypeInfo);

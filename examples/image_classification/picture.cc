@@ -68,6 +68,18 @@ Picture<float> resize(const Picture<Value>& picture, int width, int height) {
 }
 
 template Picture<float> resize(const Picture<unsigned char>&, int, int);
-template Picture<float> resize(const Picture<double>&, int, int);
+template Picture<float> resize(const Picture<float>&, int, int);
+
+template <typename Value>
+Value largest(const Picture<Value>& picture) {
+  Value result = 0;
+  for (const Value value : picture.pixels) {
+    result = std::max(result, value);
+  }
+  return result;
+}
+
+template double largest(const Picture<double>&);
+template float largest(const Picture<float>&);
 
 int round_half_up(double x) { return static_cast<int>(std::floor(x + 0.5)); }

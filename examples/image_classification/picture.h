@@ -20,9 +20,14 @@ struct Picture {
 };
 
 // Returns a picture in another size: bilinear, over all pixels that go into one.
-// It is compiled for unsigned char and double.
+// It is compiled for unsigned char and float.
 template <typename Value>
 Picture<float> resize(const Picture<Value>& picture, int width, int height);
+
+// Returns the largest value of a picture that has no negative one. It is compiled
+// for double and float.
+template <typename Value>
+Value largest(const Picture<Value>& picture);
 
 // Rounds to the nearest number, a half upwards.
 int round_half_up(double x);
