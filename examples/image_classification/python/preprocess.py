@@ -28,11 +28,13 @@ DIGIT_SIZE = 20  # the longer side of the digit in what the network gets
 SIZE = 28
 
 MIN_CONTRAST = 24  # grey levels between digit and background
-SMOOTHED = 64  # a picture with a longer side is smoothed to look for strokes
+SMOOTHED = 64  # a picture with a longer side is smoothed, and rid of shadows, to look for strokes
 # Of the contrast: a stroke is what is above LOW, where some of it is above HIGH.
 LOW, HIGH = 0.2, 0.5
-# In a noisy picture LOW is what this many times the edge's median lies below, up to MAX_LOW.
+# In a noisy picture LOW is this many times the median of the edge, up to MAX_LOW.
 NOISE, MAX_LOW = 4, 0.4
+REACH = 13  # of SMOOTHED pixels: what is wider than twice that is no stroke but light and shadow
+SIDE = 0.7  # of one of the picture's sides: what takes more of it is a table's edge or a frame
 SPECK = 0.1  # of the largest stroke's weight: what is less is no part of the digit
 
 
@@ -98,6 +100,7 @@ class Header:
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
 EARLY = "the JPEG ends too early"
+NO_DIGIT = "no digit in the picture: it is all of one brightness"
 
 
 def read_header(data):
@@ -248,18 +251,15 @@ def turn(grey, orientation):
 def find_digit(grey):
     """Returns the digit of a grey picture as float32 (28, 28), 0 to 1, white on black."""
     height, width = grey.shape
-    grey = grey.astype(np.float64)
-    paper = background(grey)
-    ink = np.abs(grey - paper)
-
-    # Strokes are looked for in a picture without noise. A small one would lose its strokes as well.
-    smooth = np.abs(blur(grey) - paper) if max(width, height) > SMOOTHED else ink
+    ink, smooth = find_ink(grey.astype(np.float64))
     contrast = smooth.max()
     if contrast < MIN_CONTRAST:
-        raise Refused(400, "no digit in the picture: it is all of one brightness")
+        raise Refused(400, NO_DIGIT)
 
     low = min(max(LOW * contrast, NOISE * middle(edge(smooth))), MAX_LOW * contrast)
     strokes = [s for s in connected(smooth, smooth > low) if s.peak > HIGH * contrast]
+    # What is along a whole side of the picture is a table's or a frame's, unless there is nothing else.
+    strokes = [s for s in strokes if not along_side(s, width, height)] or strokes
     largest = max(s.weight for s in strokes)
     strokes = [s for s in strokes if s.weight >= SPECK * largest]
 
@@ -273,6 +273,8 @@ def find_digit(grey):
     scale = DIGIT_SIZE / max(right - left, bottom - top)
     digit = resize(digit, max(1, round_half_up((right - left) * scale)), max(1, round_half_up((bottom - top) * scale)))
     # Thin strokes become faint where a large picture is made small.
+    if digit.max() <= 0:
+        raise Refused(400, NO_DIGIT)
     digit = digit / digit.max()
 
     # The centre of mass goes to the middle, the pixel at (14, 14), as far as there is room.
@@ -284,6 +286,57 @@ def find_digit(grey):
     out = np.zeros((SIZE, SIZE), np.float32)
     out[y : y + height, x : x + width] = digit
     return out
+
+
+def find_ink(grey):
+    """Returns how much each pixel differs from what the digit is on, as it is and smoothed.
+
+    Strokes are looked for in the smoothed one, which is without noise. A small
+    picture would lose its strokes as well, and is not smoothed.
+    """
+    height, width = grey.shape
+    paper = background(grey)
+    if max(width, height) <= SMOOTHED:
+        ink = np.abs(grey - paper)
+        return ink, ink
+    rough, smooth = grey - paper, blur(grey) - paper
+    # Ink is darker than paper or brighter: as what differs most from the paper is.
+    if -smooth.min() > smooth.max():
+        rough, smooth = -rough, -smooth
+    shade = light(smooth)
+    rough, smooth = rough - shade, smooth - shade
+    # Noise makes the paper's shade too low, by as much as half of the picture is above it.
+    level = middle(smooth.ravel())
+    return np.maximum(0, rough - level), np.maximum(0, smooth - level)
+
+
+def light(ink):
+    """Returns a picture without anything as narrow as a stroke: what is left is shadows and the like."""
+    height, width = ink.shape
+    scale = SMOOTHED / max(width, height)
+    small = resize(ink, max(1, round_half_up(width * scale)), max(1, round_half_up(height * scale)))
+    # Each pixel becomes the least of those around it, which leaves no stroke, then the
+    # greatest, which gives back their size to all others.
+    small = around(around(small, np.min, 0), np.min, 1)
+    small = around(around(small, np.max, 0), np.max, 1)
+    return resize(small, width, height)
+
+
+def around(picture, extreme, axis):
+    """Returns the extreme of up to REACH pixels before and behind each one in its column (0) or row (1)."""
+    pad = [(0, 0), (0, 0)]
+    pad[axis] = (REACH, REACH)
+    padded = np.pad(picture, pad, mode="edge")  # what is repeated is there already
+    return extreme(np.lib.stride_tricks.sliding_window_view(padded, 2 * REACH + 1, axis), axis=-1)
+
+
+def along_side(stroke, width, height):
+    """Tells whether a stroke takes most of one of the picture's sides."""
+    top = sum(end - start for y, start, end in stroke.runs if y == 0)
+    bottom = sum(end - start for y, start, end in stroke.runs if y == height - 1)
+    left = sum(1 for _, start, _ in stroke.runs if start == 0)
+    right = sum(1 for _, _, end in stroke.runs if end == width)
+    return max(top, bottom) > SIDE * width or max(left, right) > SIDE * height
 
 
 def background(grey):
@@ -312,7 +365,8 @@ def edge(picture):
 
 def middle(values):
     """Returns the median; of an even number of values the upper one of the two in the middle."""
-    return float(np.sort(values)[len(values) // 2])
+    half = len(values) // 2
+    return float(np.partition(values, half)[half])
 
 
 def blur(picture):

