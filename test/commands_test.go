@@ -40,6 +40,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"files":        serveFiles,
 	"ossserver":    serveOSS,
 	"secrets":      secrets,
+	"example":      imageExample,
+	"worker":       watchWorker,
+	"model":        writeModel,
 }
 
 // status runs a program and checks its exit status:

@@ -45,7 +45,8 @@ var built struct {
 	err  error
 }
 
-// binDir returns a directory with the program, built as it is released.
+// binDir returns a directory with the program, built as it is released, and with
+// programs that only scripts need.
 func binDir(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
@@ -54,7 +55,7 @@ func binDir(t *testing.T) string {
 			return
 		}
 		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
-			"-o", filepath.Join(built.dir, "bin")+string(filepath.Separator), "./cmd/eascmd")
+			"-o", filepath.Join(built.dir, "bin")+string(filepath.Separator), "./cmd/eascmd", "./test/digits")
 		cmd.Dir = ".."
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -106,6 +107,10 @@ func runScripts(t *testing.T, files []string, variables map[string]string) {
 				return havePython(), nil
 			case "pypi":
 				return havePyPI(), nil
+			case "jpeg":
+				return haveJPEG(), nil
+			case "onnxruntime":
+				return haveONNXRuntime(), nil
 			case "javac":
 				return have("java", "javac", "jar"), nil
 			case "maven":
