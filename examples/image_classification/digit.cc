@@ -10,14 +10,19 @@
 
 namespace {
 
+const char* const kNoDigit = "no digit in the picture: it is all of one brightness";
+
 constexpr int kDigitSize = 20;  // the longer side of the digit in what the network gets
 
 constexpr double kMinContrast = 24;  // grey levels between digit and background
-constexpr int kSmoothed = 64;        // a picture with a longer side is smoothed to look for strokes
+// A picture with a longer side is smoothed, and rid of shadows, to look for strokes.
+constexpr int kSmoothed = 64;
 // Of the contrast: a stroke is what is above kLow, where some of it is above kHigh.
 constexpr double kLow = 0.2, kHigh = 0.5;
-// In a noisy picture kLow is what this many times the edge's median lies below, up to kMaxLow.
+// In a noisy picture kLow is this many times the median of the edge, up to kMaxLow.
 constexpr double kNoise = 4, kMaxLow = 0.4;
+constexpr int kReach = 13;      // of kSmoothed pixels: what is wider than twice that is no stroke but light and shadow
+constexpr double kSide = 0.7;   // of one of the picture's sides: what takes more of it is a table's edge or a frame
 constexpr double kSpeck = 0.1;  // of the largest stroke's weight: what is less is no part of the digit
 
 // Returns the median; of an even number of values the upper one of the two in the middle.
@@ -86,21 +91,10 @@ Paper find_paper(const Picture<unsigned char>& grey) {
   return misfit(rising) < misfit(even) ? rising : even;
 }
 
-// Returns how far each pixel is from the paper.
-Picture<double> find_ink(const Picture<unsigned char>& grey, const Paper& paper) {
-  Picture<double> ink(grey.width, grey.height);
-  for (int y = 0; y < grey.height; y++) {
-    for (int x = 0; x < grey.width; x++) {
-      ink.row(y)[x] = std::abs(grey.row(y)[x] - paper.at(x, y));
-    }
-  }
-  return ink;
-}
-
-// Returns the same for the mean of each pixel and the eight around it; the edge is
+// Returns the mean of each pixel and the eight around it, less the paper; the edge is
 // repeated.
-Picture<double> find_smooth_ink(const Picture<unsigned char>& grey, const Paper& paper) {
-  Picture<double> ink(grey.width, grey.height);
+Picture<double> smooth_out(const Picture<unsigned char>& grey, const Paper& paper) {
+  Picture<double> result(grey.width, grey.height);
   std::vector<int> sums(grey.width + 2);  // of three rows, with one more at both ends
   for (int y = 0; y < grey.height; y++) {
     const unsigned char* above = grey.row(std::max(y - 1, 0));
@@ -112,11 +106,116 @@ Picture<double> find_smooth_ink(const Picture<unsigned char>& grey, const Paper&
     sums.front() = sums[1];
     sums.back() = sums[grey.width];
     for (int x = 0; x < grey.width; x++) {
-      ink.row(y)[x] = std::abs((sums[x] + sums[x + 1] + sums[x + 2]) / 9.0 - paper.at(x, y));
+      result.row(y)[x] = (sums[x] + sums[x + 1] + sums[x + 2]) / 9.0 - paper.at(x, y);
     }
   }
-  return ink;
+  return result;
 }
+
+// Makes each value the extreme of up to kReach values before and behind it.
+template <typename Extreme>
+void spread(std::vector<float>* line, const Extreme& extreme) {
+  const std::size_t size = line->size();
+  std::vector<float> of(kReach, line->front());  // the line, its ends repeated
+  of.insert(of.end(), line->begin(), line->end());
+  of.insert(of.end(), kReach, line->back());
+  // The extreme of the values from each one on: of 2, 4, 8, 16. Two of these are
+  // enough for one of 27.
+  constexpr std::size_t kWindow = 2 * kReach + 1;
+  std::size_t length = 1;
+  for (; 2 * length <= kWindow; length *= 2) {
+    for (std::size_t i = 0; i + length < of.size(); i++) {
+      of[i] = extreme(of[i], of[i + length]);
+    }
+  }
+  for (std::size_t i = 0; i < size; i++) {
+    (*line)[i] = extreme(of[i], of[i + kWindow - length]);
+  }
+}
+
+// The same for all columns of a picture, and then for all rows.
+template <typename Extreme>
+void spread(Picture<float>* picture, const Extreme& extreme) {
+  std::vector<float> line(picture->height);
+  for (int x = 0; x < picture->width; x++) {
+    for (int y = 0; y < picture->height; y++) {
+      line[y] = picture->row(y)[x];
+    }
+    spread(&line, extreme);
+    for (int y = 0; y < picture->height; y++) {
+      picture->row(y)[x] = line[y];
+    }
+  }
+  for (int y = 0; y < picture->height; y++) {
+    line.assign(picture->row(y), picture->row(y) + picture->width);
+    spread(&line, extreme);
+    std::copy(line.begin(), line.end(), picture->row(y));
+  }
+}
+
+// Returns a picture without anything as narrow as a stroke: what is left is shadows
+// and the like.
+Picture<float> find_shade(const Picture<double>& ink) {
+  const double scale = static_cast<double>(kSmoothed) / std::max(ink.width, ink.height);
+  Picture<float> small = resize(ink, std::max(1, round_half_up(ink.width * scale)), std::max(1, round_half_up(ink.height * scale)));
+  // Each pixel becomes the least of those around it, which leaves no stroke, then the
+  // greatest, which gives back their size to all others.
+  spread(&small, [](float a, float b) { return std::min(a, b); });
+  spread(&small, [](float a, float b) { return std::max(a, b); });
+  return resize(small, ink.width, ink.height);
+}
+
+// How much each pixel differs from what the digit is on.
+class Ink {
+ public:
+  explicit Ink(const Picture<unsigned char>& grey) : grey_(grey), paper_(find_paper(grey)) {
+    // Strokes are looked for in a picture without noise. A small one would lose its
+    // strokes as well.
+    if (std::max(grey.width, grey.height) <= kSmoothed) {
+      smooth = Picture<double>(grey.width, grey.height);
+      for (int y = 0; y < grey.height; y++) {
+        for (int x = 0; x < grey.width; x++) {
+          smooth.row(y)[x] = at(x, y);
+        }
+      }
+      return;
+    }
+    smooth = smooth_out(grey, paper_);
+    // Ink is darker than paper or brighter: as what differs most from the paper is.
+    const auto [darkest, brightest] = std::minmax_element(smooth.pixels.begin(), smooth.pixels.end());
+    if (-*darkest > *brightest) {
+      sign_ = -1;
+      for (double& value : smooth.pixels) {
+        value = -value;
+      }
+    }
+    shade_ = find_shade(smooth);
+    for (std::size_t i = 0; i < smooth.pixels.size(); i++) {
+      smooth.pixels[i] -= shade_.pixels[i];
+    }
+    // Noise makes the paper's shade too low, by as much as half of the picture is above it.
+    level_ = middle(smooth.pixels);
+    for (double& value : smooth.pixels) {
+      value = std::max(0.0, value - level_);
+    }
+  }
+
+  // Returns it for a pixel as it is.
+  double at(int x, int y) const {
+    const double difference = grey_.row(y)[x] - paper_.at(x, y);
+    return shade_.pixels.empty() ? std::abs(difference) : std::max(0.0, sign_ * difference - shade_.row(y)[x] - level_);
+  }
+
+  // The same, smoothed: strokes are looked for here.
+  Picture<double> smooth;
+
+ private:
+  const Picture<unsigned char>& grey_;
+  const Paper paper_;
+  int sign_ = 1;
+  Picture<float> shade_;
+  double level_ = 0;
+};
 
 // Pixels of a row, from start to before end.
 struct Run {
@@ -128,6 +227,18 @@ struct Stroke {
   std::vector<Run> runs;
   int left = INT_MAX, top = INT_MAX, right = 0, bottom = 0;
   double weight = 0, peak = 0;
+
+  // Reports whether it takes most of one of the picture's sides.
+  bool along_side(int width, int height) const {
+    int up = 0, down = 0, before = 0, behind = 0;
+    for (const Run& run : runs) {
+      up += run.y == 0 ? run.end - run.start : 0;
+      down += run.y == height - 1 ? run.end - run.start : 0;
+      before += run.start == 0;
+      behind += run.end == width;
+    }
+    return std::max(up, down) > kSide * width || std::max(before, behind) > kSide * height;
+  }
 
   void add(const Run& run, const Picture<double>& ink) {
     runs.push_back(run);
@@ -196,19 +307,21 @@ std::vector<Stroke> connected(const Picture<double>& ink, double threshold) {
 }  // namespace
 
 Digit find_digit(const Picture<unsigned char>& grey) {
-  const Paper paper = find_paper(grey);
-  // Strokes are looked for in a picture without noise. A small one would lose its strokes as well.
-  const bool smoothed = std::max(grey.width, grey.height) > kSmoothed;
-  const Picture<double> ink = smoothed ? find_smooth_ink(grey, paper) : find_ink(grey, paper);
-  const double contrast = largest(ink);
+  const Ink ink(grey);
+  const double contrast = largest(ink.smooth);
   if (contrast < kMinContrast) {
-    throw Refused(400, "no digit in the picture: it is all of one brightness");
+    throw Refused(400, kNoDigit);
   }
 
-  const double noise = middle_of_edge(ink.width, ink.height, [&](int x, int y) { return ink.row(y)[x]; });
-  std::vector<Stroke> strokes = connected(ink, std::min(std::max(kLow * contrast, kNoise * noise), kMaxLow * contrast));
+  const double noise = middle_of_edge(grey.width, grey.height, [&](int x, int y) { return ink.smooth.row(y)[x]; });
+  std::vector<Stroke> strokes = connected(ink.smooth, std::min(std::max(kLow * contrast, kNoise * noise), kMaxLow * contrast));
   const auto drop = [&strokes](auto is) { strokes.erase(std::remove_if(strokes.begin(), strokes.end(), is), strokes.end()); };
   drop([contrast](const Stroke& stroke) { return stroke.peak <= kHigh * contrast; });
+  // What is along a whole side of the picture is a table's or a frame's, unless there is nothing else.
+  const auto along_side = [&grey](const Stroke& stroke) { return stroke.along_side(grey.width, grey.height); };
+  if (!std::all_of(strokes.begin(), strokes.end(), along_side)) {
+    drop(along_side);
+  }
   double heaviest = 0;
   for (const Stroke& stroke : strokes) {
     heaviest = std::max(heaviest, stroke.weight);
@@ -227,7 +340,7 @@ Digit find_digit(const Picture<unsigned char>& grey) {
   for (const Stroke& stroke : strokes) {
     for (const Run& run : stroke.runs) {
       for (int x = run.start; x < run.end; x++) {
-        cut.row(run.y - all.top)[x - all.left] = static_cast<float>(std::abs(grey.row(run.y)[x] - paper.at(x, run.y)));
+        cut.row(run.y - all.top)[x - all.left] = static_cast<float>(ink.at(x, run.y));
       }
     }
   }
@@ -235,11 +348,10 @@ Digit find_digit(const Picture<unsigned char>& grey) {
   const double scale = static_cast<double>(kDigitSize) / std::max(cut.width, cut.height);
   const Picture<float> small =
       resize(cut, std::max(1, round_half_up(cut.width * scale)), std::max(1, round_half_up(cut.height * scale)));
-  // Thin strokes become faint where a large picture is made small. And where dots
-  // lie close together, what is between them may be all that is taken for strokes.
+  // Thin strokes become faint where a large picture is made small.
   const float brightest = largest(small);
   if (brightest <= 0) {
-    throw Refused(400, "no digit in the picture: there are dots only");
+    throw Refused(400, kNoDigit);
   }
 
   // The centre of mass goes to the middle, the pixel at (14, 14), as far as there is room.

@@ -69,6 +69,7 @@ Picture<float> resize(const Picture<Value>& picture, int width, int height) {
 
 template Picture<float> resize(const Picture<unsigned char>&, int, int);
 template Picture<float> resize(const Picture<float>&, int, int);
+template Picture<float> resize(const Picture<double>&, int, int);
 
 template <typename Value>
 Value largest(const Picture<Value>& picture) {

@@ -20,7 +20,7 @@ struct Picture {
 };
 
 // Returns a picture in another size: bilinear, over all pixels that go into one.
-// It is compiled for unsigned char and float.
+// It is compiled for unsigned char, float and double.
 template <typename Value>
 Picture<float> resize(const Picture<Value>& picture, int width, int height);
 
