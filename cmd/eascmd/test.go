@@ -751,11 +751,14 @@ func (t *testRun) showService(run engine.Run, ready event.Event) error {
 }
 
 // exampleBody is what to send a service as curl takes it: the request.txt beside
-// its description, where there is one.
+// its description, or a request of another kind, where there is one.
 func exampleBody(description string) string {
-	request := filepath.Join(filepath.Dir(description), "request.txt")
-	if info, err := os.Stat(request); err == nil && info.Mode().IsRegular() {
-		return "--data-binary @" + shellQuote(request)
+	dir := filepath.Dir(description)
+	for _, name := range []string{"request.txt", "request.json", "request.jpg"} {
+		request := filepath.Join(dir, name)
+		if info, err := os.Stat(request); err == nil && info.Mode().IsRegular() {
+			return "--data-binary @" + shellQuote(request)
+		}
 	}
 	return "-d 'hello'"
 }

@@ -17,7 +17,8 @@ type question struct {
 	index int // of the digit in the sheet; it is the seed, too
 }
 
-// questions are each digit as it is, and each digit changed in one way.
+// questions are each digit as it is, each digit changed in one way, and photographs
+// of some.
 func questions(digits []digit, every int) []question {
 	var all []question
 	for i := 0; i < len(digits); i += every {
@@ -27,6 +28,10 @@ func questions(digits []digit, every int) []question {
 	for n, q := range slices.Clone(all) {
 		q.kind = changes[n%len(changes)]
 		all = append(all, q)
+		if n%len(changes) == 0 {
+			q.kind = kindPhotographed
+			all = append(all, q)
+		}
 	}
 	return all
 }
@@ -69,7 +74,7 @@ func (e *examination) accuracy(ctx context.Context) error {
 			scores[q.kind] = &score{}
 		}
 		scores[q.kind].add(got == q.label)
-		if q.kind != kindPlain {
+		if slices.Contains(changes, q.kind) {
 			changed.add(got == q.label)
 		}
 	}
@@ -92,6 +97,7 @@ func (e *examination) accuracy(ctx context.Context) error {
 			row("  "+string(k), *s, e.each)
 		}
 	}
+	row(string(kindPhotographed), *scores[kindPhotographed], e.each)
 	if err := table.Flush(); err != nil {
 		return err
 	}

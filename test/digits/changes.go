@@ -25,9 +25,12 @@ const (
 	kindBlurred    kind = "blurred"
 	kindNoisy      kind = "noisy"
 	kindTogether   kind = "all together" // some of each
+
+	// As a camera sees ink on paper beside a window. It is no part of changes.
+	kindPhotographed kind = "photographed"
 )
 
-// changes are all kinds but plain.
+// changes are the kinds that a picture of the data set is changed to.
 var changes = []kind{kindLarger, kindInverted, kindColoured, kindOffCentre, kindCompressed, kindTurned, kindBlurred, kindNoisy, kindTogether}
 
 // jpeg returns a picture of a digit as a JPEG file.
@@ -48,6 +51,7 @@ type shot struct {
 	blur          float64 // standard deviation, in pixels
 	pen, paper    color.RGBA
 	noise         float64 // standard deviation, in grey levels
+	light         light
 	quality       int
 	rnd           *rand.Rand // for the noise
 }
@@ -96,7 +100,38 @@ func (s *shot) vary(k kind, rnd *rand.Rand) {
 		soft(0.1, 0.5)
 		s.noise = between(0, 8)
 		s.quality = int(between(40, 90))
+	case kindPhotographed:
+		square(between(100, 250))
+		away()
+		s.paper, s.pen = gray(uint8(between(170, 250))), gray(uint8(between(10, 70)))
+		turned(8)
+		soft(0.1, 0.4)
+		s.noise = between(1, 6)
+		s.light = light{
+			direction: between(0, 2*math.Pi), fall: between(0.2, 0.5),
+			edge: between(0.2, 0.8), shadow: between(0, 0.2), softness: between(0.05, 0.2),
+		}
 	}
+}
+
+// light falls on a picture from one side, and something may throw a shadow on it.
+type light struct {
+	direction float64 // that it becomes less in, in radians
+	fall      float64 // by how much of itself, from side to side
+	edge      float64 // of the shadow, as a part of the way
+	shadow    float64 // how much it takes away
+	softness  float64 // of its edge, as a part of the way
+}
+
+// at returns how much of the light is at a point, whose coordinates are 0 to 1.
+func (l light) at(x, y float64) float64 {
+	sin, cos := math.Sincos(l.direction)
+	way := 0.5 + (x-0.5)*cos + (y-0.5)*sin
+	bright := 1 - l.fall*way
+	if l.shadow > 0 {
+		bright -= l.shadow / (1 + math.Exp(-(way-l.edge)/(l.softness/4)))
+	}
+	return bright
 }
 
 // colours returns two colours whose brightness differs by so many levels.
@@ -128,23 +163,27 @@ func (s *shot) take(d *digit) []byte {
 	if s.noise > 0 {
 		noise = func() float64 { return s.noise * s.rnd.NormFloat64() }
 	}
-	level := func(ink float32, pen, paper uint8) uint8 {
-		value := float64(paper) + float64(ink)*(float64(pen)-float64(paper)) + noise()
+	level := func(i int, pen, paper uint8) uint8 {
+		value := float64(paper) + float64(ink[i])*(float64(pen)-float64(paper))
+		if s.light != (light{}) {
+			value *= s.light.at(float64(i%s.width)/float64(s.width), float64(i/s.width)/float64(s.height))
+		}
+		value += noise()
 		return uint8(min(max(math.Round(value), 0), 255))
 	}
 	area := image.Rect(0, 0, s.width, s.height)
 	var picture image.Image
 	if isGray(s.pen) && isGray(s.paper) {
 		g := image.NewGray(area)
-		for i, v := range ink {
-			g.Pix[i] = level(v, s.pen.R, s.paper.R)
+		for i := range ink {
+			g.Pix[i] = level(i, s.pen.R, s.paper.R)
 		}
 		picture = g
 	} else {
 		c := image.NewRGBA(area)
-		for i, v := range ink {
+		for i := range ink {
 			at := c.Pix[4*i : 4*i+4]
-			at[0], at[1], at[2], at[3] = level(v, s.pen.R, s.paper.R), level(v, s.pen.G, s.paper.G), level(v, s.pen.B, s.paper.B), 255
+			at[0], at[1], at[2], at[3] = level(i, s.pen.R, s.paper.R), level(i, s.pen.G, s.paper.G), level(i, s.pen.B, s.paper.B), 255
 		}
 		picture = c
 	}
