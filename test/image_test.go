@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -33,7 +35,11 @@ func imageExample(ts *testscript.TestScript, neg bool, args []string) {
 
 var imageParts = map[string]func() (string, error){
 	"cpp": sync.OnceValues(func() (string, error) {
-		return makeImagePart("make", "-C", ".", "package")
+		downloads, err := imageDownloads()
+		if err != nil {
+			return "", err
+		}
+		return makeImagePart("make", "package", "DOWNLOADS="+downloads)
 	}),
 	"python": sync.OnceValues(func() (string, error) {
 		return makeImagePart(filepath.Join(built.dir, "bin", "eascmd"), "pysdk", "init", "python", "--env-only")
@@ -55,24 +61,28 @@ func makeImagePart(program string, args ...string) (string, error) {
 	return dir, nil
 }
 
-// imageCopy copies the example without what was made of it where it lies. What has
-// been downloaded there once is there for the next time.
+// imageSource is where the example lies.
+var imageSource = filepath.Join("..", "examples", "image_classification")
+
+// imageDownloads is where ONNX Runtime is kept, once a machine.
+func imageDownloads() (string, error) {
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "eascmd-test", "onnxruntime"), err
+}
+
+// imageCopy copies the example without what was made of it where it lies.
 var imageCopy = sync.OnceValues(func() (string, error) {
-	source, err := filepath.Abs(filepath.Dir(imageDownloads))
-	if err != nil {
-		return "", err
-	}
 	dir := filepath.Join(built.dir, "image_classification")
-	err = filepath.WalkDir(source, func(path string, d os.DirEntry, err error) error {
+	return dir, filepath.WalkDir(imageSource, func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name, err := filepath.Rel(source, path)
+		name, err := filepath.Rel(imageSource, path)
 		if err != nil {
 			return err
 		}
 		if d.IsDir() {
-			if slices.Contains([]string{"build", "obj", "ENV", "__pycache__", filepath.Base(imageDownloads)}, d.Name()) {
+			if slices.Contains([]string{"build", "obj", "ENV", "__pycache__", ".onnxruntime"}, d.Name()) {
 				return filepath.SkipDir
 			}
 			return os.Mkdir(filepath.Join(dir, name), 0o755)
@@ -83,14 +93,6 @@ var imageCopy = sync.OnceValues(func() (string, error) {
 		}
 		return os.WriteFile(filepath.Join(dir, name), data, 0o644)
 	})
-	downloads := filepath.Join(source, filepath.Base(imageDownloads))
-	if err == nil {
-		err = os.MkdirAll(downloads, 0o755)
-	}
-	if err == nil {
-		err = os.Symlink(downloads, filepath.Join(dir, filepath.Base(downloads)))
-	}
-	return dir, err
 })
 
 // haveJPEG reports whether programs are built here that decode JPEG files.
@@ -103,18 +105,19 @@ var haveJPEG = sync.OnceValue(func() bool {
 	return cmd.Run() == nil
 })
 
-// haveONNXRuntime reports whether the example's Makefile gets ONNX Runtime here, or
-// has got it.
-func haveONNXRuntime() bool {
-	if !have("unzip") {
+// haveONNXRuntime reports whether the example's Makefile gets ONNX Runtime here.
+var haveONNXRuntime = sync.OnceValue(func() bool {
+	if !have("make", "unzip") {
 		return false
 	}
-	jars, err := filepath.Glob(filepath.Join(imageDownloads, "*.jar"))
-	return err == nil && len(jars) > 0 || haveMaven()
-}
-
-// imageDownloads is where the example's Makefile keeps what it has downloaded.
-var imageDownloads = filepath.Join("..", "examples", "image_classification", ".onnxruntime")
+	downloads, err := imageDownloads()
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	return exec.CommandContext(ctx, "make", "-C", imageSource, "fetch", "DOWNLOADS="+downloads).Run() == nil
+})
 
 // keptWorker is the process of a script's service that the model runs in.
 type keptWorker struct {

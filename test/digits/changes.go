@@ -42,6 +42,17 @@ func (d *digit) jpeg(k kind, seed uint64) []byte {
 	return s.take(d)
 }
 
+// camera returns a picture that is as large as a telephone takes them, in colour and
+// with noise, so that there is something in every block of it.
+func (d *digit) camera() []byte {
+	s := shot{
+		width: 4032, height: 3024, side: 2600, left: 900, top: 200,
+		pen: color.RGBA{40, 50, 120, 255}, paper: color.RGBA{235, 225, 205, 255},
+		noise: 6, quality: 90, rnd: rand.New(rand.NewPCG(0, 7)),
+	}
+	return s.take(d)
+}
+
 // shot is how a picture of a digit is taken.
 type shot struct {
 	width, height int     // of the picture, in pixels

@@ -175,6 +175,7 @@ func (e *examination) huge(ctx context.Context) error {
 	}
 	nothing := answer{http.StatusBadRequest, "no digit in the picture: it is all of one brightness"}
 	return errors.Join(
+		e.several(ctx, "12 megapixels of a camera", d.camera(), right),
 		e.several(ctx, "50 megapixels", d.huge(8192, 6144, 0), right),
 		e.several(ctx, "50 megapixels, progressive", d.huge(8192, 6144, 1), answer{http.StatusRequestEntityTooLarge, tooLarge}),
 		e.several(ctx, "50 megapixels, one colour after the other", d.hugeColoured(8192, 6144, 0), answer{http.StatusRequestEntityTooLarge, tooLarge}),
