@@ -1,8 +1,9 @@
 """From a JPEG file to what the network takes: 28x28, a white digit on black.
 
-The same steps are in ../image.cc, in the same order and with the same numbers,
-so that one model answers the same from both; training/train.py feeds the network
-with what comes from here. Whoever changes one changes the other, and trains again.
+The same steps are in ../header.cc, ../decode.cc and ../digit.cc, in the same order
+and with the same numbers, so that one model answers the same from both;
+training/train.py feeds the network with what comes from here. Whoever changes one
+changes the other, and trains again.
 
     read_header   what the file says of itself, and whether it is taken
     decode        its brightness, the longer side at most 256 pixels
