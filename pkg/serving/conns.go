@@ -20,10 +20,11 @@ import (
 // deadlines set before every read and write would cost a tenth of a request.
 type conns struct {
 	net.Listener
-	full  *handoff // takes connections in place of the fast server; nil: none
-	times *timings
-	clock atomic.Int64 // milliseconds since the start, as of the last look
-	start time.Time
+	full    *handoff // takes connections in place of the fast server; nil: none
+	express *express // has them first; nil: none
+	times   *timings
+	clock   atomic.Int64 // milliseconds since the start, as of the last look
+	start   time.Time
 
 	mu       sync.Mutex
 	open     map[*clientConn]struct{}
@@ -35,8 +36,9 @@ type conns struct {
 // clientConn is a client's connection.
 type clientConn struct {
 	*net.TCPConn
+	activity
 	of    *conns
-	doing atomic.Int64 // a phase, and above it the clock when it began
+	early []byte // what has been read of it already
 
 	hijacked atomic.Bool  // it speaks no HTTP any more
 	calls    atomic.Int64 // of the full server: requests in progress, of which HTTP/2 has several
@@ -65,17 +67,14 @@ func (c *conns) Accept() (net.Conn, error) {
 	for {
 		conn, err := c.Listener.Accept()
 		if err == nil {
-			client := &clientConn{TCPConn: conn.(*net.TCPConn), of: c}
-			client.enter(fresh)
-			c.mu.Lock()
-			late := c.draining.Load() // drain has looked through them
-			if !late {
-				c.open[client] = struct{}{}
+			if c.express != nil && (c.full == nil || !c.full.wants()) && c.express.take(conn.(*net.TCPConn)) {
+				continue
 			}
-			c.mu.Unlock()
+			client := c.client(conn.(*net.TCPConn))
 			switch {
-			case late:
+			case c.draining.Load(): // drain may have looked through them
 				client.Close()
+				c.forget(client)
 			case c.full == nil || !c.full.wants():
 				return client, nil
 			case !c.full.give(client):
@@ -89,6 +88,26 @@ func (c *conns) Accept() (net.Conn, error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// client makes a connection one of those that are known here.
+func (c *conns) client(conn *net.TCPConn) *clientConn {
+	client := &clientConn{TCPConn: conn, activity: activity{clock: &c.clock}, of: c}
+	client.enter(fresh)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[client] = struct{}{}
+	return client
+}
+
+// Read reads what has been read already first.
+func (c *clientConn) Read(b []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.TCPConn.Read(b)
+	}
+	n := copy(b, c.early)
+	c.early = c.early[n:]
+	return n, nil
 }
 
 // Close closes the door for both servers.
@@ -109,12 +128,20 @@ func passing(err error) bool {
 	return false
 }
 
-func (c *clientConn) enter(p phase) { c.doing.Store(c.of.clock.Load()<<phaseBits | int64(p)) }
+// activity is what a connection is doing, and since when.
+type activity struct {
+	clock *atomic.Int64 // milliseconds
+	doing atomic.Int64  // a phase, and above it the clock when it began
+}
 
-func (c *clientConn) phase() (p phase, since time.Duration) {
-	doing := c.doing.Load()
+func (a *activity) enter(p phase) { a.doing.Store(a.clock.Load()<<phaseBits | int64(p)) }
+
+func (a *activity) phase() (p phase, since time.Duration) {
+	doing := a.doing.Load()
 	return phase(doing & (1<<phaseBits - 1)), time.Duration(doing>>phaseBits) * time.Millisecond
 }
+
+func (c *clientConn) left() bool { return hasLeft(c.TCPConn) }
 
 // Close ends the connection.
 func (c *clientConn) Close() error {
@@ -153,10 +180,17 @@ func (c *conns) forget(client *clientConn) {
 
 // checkEmpty is called with c.mu held.
 func (c *conns) checkEmpty() {
-	if len(c.open) == 0 && c.empty != nil {
+	if len(c.open) == 0 && c.empty != nil && (c.express == nil || c.express.conns() == 0) {
 		close(c.empty)
 		c.empty = nil
 	}
+}
+
+// left is called by the express when it has no connection any more.
+func (c *conns) left() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.checkEmpty()
 }
 
 // look ends what takes too long. What is overdue with the head of a request is
@@ -164,6 +198,9 @@ func (c *conns) checkEmpty() {
 func (c *conns) look(now time.Time) {
 	clock := now.Sub(c.start)
 	c.clock.Store(clock.Milliseconds())
+	if c.express != nil {
+		c.express.look(clock)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for client := range c.open {
@@ -189,6 +226,9 @@ const headGrace = 5 * time.Second
 func (c *conns) drain(ctx context.Context) int {
 	c.draining.Store(true)
 	empty := make(chan struct{})
+	if c.express != nil {
+		c.express.drain()
+	}
 	c.mu.Lock()
 	for client := range c.open {
 		if p, _ := client.phase(); p == fresh || p == idle {
@@ -205,10 +245,17 @@ func (c *conns) drain(ctx context.Context) int {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.open)
+	left := len(c.open)
+	if c.express != nil {
+		left += c.express.conns()
+	}
+	return left
 }
 
 func (c *conns) closeAll() {
+	if c.express != nil {
+		c.express.close()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for client := range c.open {

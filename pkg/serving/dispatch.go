@@ -1,7 +1,6 @@
 package serving
 
 import (
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,10 +17,10 @@ type job struct {
 	memory *buffer // that body lies in; nil: in memory of the job's own
 	id     uint64  // of its frames, 0 before it is sent
 
-	conn  net.Conn  // the client's, to see whether it still waits; nil: nobody's
-	since time.Time // when it was submitted
-	sent  time.Time // when it was handed to a worker
-	link  *link     // the worker that has it, nil while it is queued
+	client client    // to see whether it still waits; nil: nobody's
+	since  time.Time // when it was submitted
+	sent   time.Time // when it was handed to a worker
+	link   *link     // the worker that has it, nil while it is queued
 
 	// abandoned is set when nobody waits any more (408, a client that left): the
 	// answer, when it comes, only frees the slot. overdue: its time is over.
@@ -33,6 +32,7 @@ type job struct {
 	watched   bool // the sweeper holds it: it is not used again
 
 	done   chan struct{} // capacity 1
+	waiter waiter        // is told in place of done; nil: done
 	status uint16
 	flags  wire.Flags
 	answer []byte
@@ -40,10 +40,34 @@ type job struct {
 	failed *failure
 }
 
+// client is where a request came from.
+type client interface {
+	// left reports whether it is gone.
+	left() bool
+}
+
+// waiter waits for jobs without a goroutine. It is told once of each: that it
+// has its answer, or that none will come.
+type waiter interface {
+	// answered is called without a lock, and may take the time of a system call.
+	answered(*job)
+	// givenUp is called with the dispatcher's lock held.
+	givenUp(*job)
+}
+
 // failure is why a request got no answer from the processor.
 type failure struct {
 	status int
 	text   string
+}
+
+// tell tells whoever waits; no lock is held.
+func (j *job) tell() {
+	if j.waiter != nil {
+		j.waiter.answered(j)
+		return
+	}
+	j.done <- struct{}{}
 }
 
 // dispatcher holds the one queue of the service and decides which worker gets
@@ -75,23 +99,55 @@ func newDispatcher(l *limits, m *metrics) *dispatcher {
 func (d *dispatcher) submit(j *job) *failure {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	l, f := d.place(j)
+	if l != nil {
+		l.out.kick()
+	}
+	return f
+}
+
+// submitLater is submit for who calls flush soon: what several requests need
+// leaves together then.
+func (d *dispatcher) submitLater(j *job) *failure {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, f := d.place(j)
+	return f
+}
+
+// flush sends what submitLater has left to be sent. It returns the memory that
+// it is given to work with.
+func (d *dispatcher) flush(memory []*link) []*link {
+	d.mu.Lock()
+	links := append(memory[:0], d.links...)
+	d.mu.Unlock()
+	for _, l := range links {
+		l.out.flush()
+	}
+	clear(links)
+	return links
+}
+
+// place gives a request to a worker, which is returned, or puts it into the
+// queue; d.mu is held.
+func (d *dispatcher) place(j *job) (*link, *failure) {
 	if l := d.idlest(); l != nil && d.queue.len() == 0 {
 		l.assign(j, j.since)
-		return nil
+		return l, nil
 	}
 	if len(d.links) == 0 {
 		if d.down != nil {
-			return d.down
+			return nil, d.down
 		}
 		if !d.waiting {
-			return failNotReady
+			return nil, failNotReady
 		}
 	}
 	if d.queue.len() >= int(d.limits.maxQueue.Load()) {
-		return failQueueFull
+		return nil, failQueueFull
 	}
 	d.queue.push(j)
-	return nil
+	return nil, nil
 }
 
 var (
@@ -134,7 +190,7 @@ func (d *dispatcher) expire(now time.Time, keepalive time.Duration) {
 	}
 	for _, l := range slices.Concat(d.links, d.leaving) {
 		l.each(func(j *job) {
-			if j.conn == nil || j.overdue || now.Sub(j.since) < keepalive {
+			if j.client == nil || j.overdue || now.Sub(j.since) < keepalive {
 				return
 			}
 			if !j.abandoned {
@@ -153,6 +209,10 @@ func (d *dispatcher) giveUp(j *job, why *failure) {
 		j.finished = true
 	} else {
 		j.link.abandon(j)
+	}
+	if j.waiter != nil {
+		j.waiter.givenUp(j)
+		return
 	}
 	j.done <- struct{}{}
 }
@@ -174,11 +234,12 @@ func (d *dispatcher) finish(l *link, j *job, why *failure, now time.Time) {
 		j.answer, j.kept = nil, nil
 	}
 	if wanted {
-		j.done <- struct{}{}
+		j.tell()
 	}
 }
 
-// refill gives a worker what it may have of the queue; d.mu is held.
+// refill gives a worker what it may have of the queue; d.mu is held. Sending it
+// is left to the caller.
 func (d *dispatcher) refill(l *link, now time.Time) {
 	for l.ready && l.inflight < l.window {
 		next := d.queue.pop()
@@ -196,6 +257,7 @@ func (d *dispatcher) join(l *link) {
 	l.ready = true
 	d.links = append(d.links, l)
 	d.refill(l, time.Now())
+	l.out.kick()
 }
 
 // leave takes a worker out; its requests stay with it until fail.
@@ -242,7 +304,7 @@ func (d *dispatcher) shut(why *failure) {
 	}
 	d.mu.Unlock()
 	for _, j := range queued {
-		j.done <- struct{}{}
+		j.tell()
 	}
 }
 
@@ -274,7 +336,7 @@ func (d *dispatcher) older(than time.Time) []*job {
 	defer d.mu.Unlock()
 	var old []*job
 	add := func(j *job) {
-		if !j.abandoned && j.conn != nil && j.since.Before(than) {
+		if !j.abandoned && j.client != nil && j.since.Before(than) {
 			j.watched = true
 			old = append(old, j)
 		}

@@ -36,8 +36,9 @@ type gateway struct {
 	times    *timings
 	jobs     sync.Pool
 	conns    *conns
-	ended    chan struct{} // closed when the server has returned
-	stop     chan struct{} // closed when the sweeper is to end
+	handed   sync.WaitGroup // goroutines of connections that the express has given away
+	ended    chan struct{}  // closed when the server has returned
+	stop     chan struct{}  // closed when the sweeper is to end
 	swept    chan struct{}
 	draining atomic.Bool
 }
@@ -87,6 +88,9 @@ func newGateway(plan *runplan.Plan, l *limits, listener net.Listener, d *dispatc
 	if plan.Worker.HTTP {
 		g.full = newFullServer(g)
 	}
+	if !plan.Gateway.AccessLog {
+		g.conns.express = newExpress(g)
+	}
 	return g
 }
 
@@ -109,6 +113,9 @@ func (g *gateway) start(broken func(error)) {
 	if g.full != nil {
 		g.full.start()
 	}
+	if g.conns.express != nil {
+		g.conns.express.start()
+	}
 	go g.sweep()
 }
 
@@ -130,6 +137,7 @@ func (g *gateway) close() {
 	g.conns.closeAll()
 	g.server.Shutdown()
 	<-g.ended
+	g.handed.Wait()
 	if g.full != nil {
 		g.full.close()
 	}
@@ -139,15 +147,15 @@ func (g *gateway) close() {
 
 // fastCall shows a request of the fast server to the rules. Its strings share
 // the server's memory: they are valid only inside the handler.
-type fastCall struct{ ctx *fasthttp.RequestCtx }
+type fastCall struct{ header *fasthttp.RequestHeader }
 
 func shared(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-func (c fastCall) Method() string { return shared(c.ctx.Method()) }
+func (c fastCall) Method() string { return shared(c.header.Method()) }
 
 // target is the request's target in its origin form.
 func (c fastCall) target() []byte {
-	target := c.ctx.Request.Header.RequestURI()
+	target := c.header.RequestURI()
 	if len(target) == 0 || target[0] == '/' {
 		return target
 	}
@@ -178,9 +186,9 @@ func (c fastCall) Query() string {
 	return ""
 }
 
-func (c fastCall) Host() string { return shared(c.ctx.Request.Header.Host()) }
+func (c fastCall) Host() string { return shared(c.header.Host()) }
 
-func (c fastCall) Header(name string) string { return shared(c.ctx.Request.Header.Peek(name)) }
+func (c fastCall) Header(name string) string { return shared(c.header.Peek(name)) }
 
 // mayContinue answers Expect: 100-continue before the body is sent: a request
 // that will be refused need not send it.
@@ -193,7 +201,7 @@ func (g *gateway) mayContinue(ctx *fasthttp.RequestCtx) int {
 		g.write(ctx, r)
 		return r.status
 	}
-	if r := g.front.refuse(fastCall{ctx}); r != nil {
+	if r := g.front.refuse(fastCall{&ctx.Request.Header}); r != nil {
 		g.write(ctx, r)
 		return r.status
 	}
@@ -268,7 +276,7 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 		g.write(ctx, r)
 		return
 	}
-	if r := g.front.admit(fastCall{ctx}); r != nil {
+	if r := g.front.admit(fastCall{&ctx.Request.Header}); r != nil {
 		g.write(ctx, r)
 		return
 	}
@@ -284,7 +292,7 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	memory.drop() // what is still to be written of it is held by the worker's outbox
 	if refusal != nil {
 		g.write(ctx, refusal)
-		g.account(ctx.RemoteAddr(), fastCall{ctx}, refusal.status, received, len(refusal.body), start, time.Now())
+		g.account(ctx.RemoteAddr(), fastCall{&ctx.Request.Header}, refusal.status, received, len(refusal.body), start, time.Now())
 		return // j may still be at a worker: it is not used again
 	}
 	status := httpStatus(j.status, j.flags)
@@ -302,7 +310,7 @@ func (g *gateway) handle(ctx *fasthttp.RequestCtx) {
 	default:
 		ctx.SetBody(j.answer)
 	}
-	g.account(ctx.RemoteAddr(), fastCall{ctx}, status, received, sent, start, time.Now())
+	g.account(ctx.RemoteAddr(), fastCall{&ctx.Request.Header}, status, received, sent, start, time.Now())
 	g.reuse(j, own)
 }
 
@@ -467,9 +475,9 @@ func (g *gateway) unreadable(err error) *reply {
 }
 
 // predict has the processor answer j, or says why it did not.
-func (g *gateway) predict(conn net.Conn, j *job, start time.Time) *reply {
+func (g *gateway) predict(client client, j *job, start time.Time) *reply {
 	j.since = start
-	j.conn = conn
+	j.client = client
 	if f := g.d.submit(j); f != nil {
 		return failureReply(f)
 	}
@@ -478,6 +486,39 @@ func (g *gateway) predict(conn net.Conn, j *job, start time.Time) *reply {
 		return failureReply(j.failed)
 	}
 	return nil
+}
+
+// slowAnswer is an answer, or the rest of one, that takes time to write.
+type slowAnswer struct {
+	pieces net.Buffers
+	memory *buffer // that they lie in; nil: in memory of their own
+	close  bool    // the connection ends with it
+}
+
+func (a *slowAnswer) drop() {
+	if a != nil {
+		a.memory.drop()
+	}
+}
+
+// serveRest serves a connection that the express has given away, after an answer
+// to a request that had come to that.
+func (g *gateway) serveRest(client *clientConn, answer *slowAnswer) {
+	defer g.conns.forget(client)
+	defer client.Close()
+	if answer != nil {
+		client.enter(sending)
+		_, err := answer.pieces.WriteTo(client.TCPConn)
+		answer.drop()
+		if err != nil || answer.close {
+			return
+		}
+		client.enter(idle)
+	}
+	if g.draining.Load() && len(client.early) == 0 {
+		return
+	}
+	_ = g.server.ServeConn(client) // what went wrong was the client's
 }
 
 func (g *gateway) write(ctx *fasthttp.RequestCtx, r *reply) {
@@ -530,7 +571,7 @@ func (g *gateway) sweep() {
 			debug.FreeOSMemory()
 		}
 		for _, j := range g.d.older(now.Add(-g.times.sweeping)) {
-			if hasLeft(j.conn) {
+			if j.client.left() {
 				g.d.drop(j)
 			}
 		}

@@ -20,16 +20,19 @@ func hasLeft(conn net.Conn) bool {
 		return false
 	}
 	left := false
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		switch err {
-		case nil:
-			left = n == 0
-		case syscall.EAGAIN, syscall.EINTR:
-		default:
-			left = true // reset
-		}
-	})
+	err = raw.Control(func(fd uintptr) { left = leftAt(int(fd)) })
 	return err == nil && left
+}
+
+// leftAt is hasLeft of a descriptor.
+func leftAt(fd int) bool {
+	var b [1]byte
+	n, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	switch err {
+	case nil:
+		return n == 0
+	case syscall.EAGAIN, syscall.EINTR:
+		return false
+	}
+	return true // reset
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,7 @@ import (
 // link is the connection to one worker after its HELLO: frames out, frames in,
 // and the table of the requests that are there.
 type link struct {
-	conn    duplex
+	conn    stream
 	d       *dispatcher
 	budget  *budget
 	replace func(why string) // ends the worker; another one is started
@@ -56,8 +57,9 @@ const (
 	prefetchTime = float64(2 * time.Millisecond)
 )
 
-func newLink(conn duplex, d *dispatcher, b *budget, replace func(why string)) *link {
+func newLink(conn stream, d *dispatcher, b *budget, replace func(why string)) *link {
 	l := &link{conn: conn, d: d, budget: b, replace: replace}
+	l.out.conn, _ = conn.(promptConn)
 	l.out.wake = make(chan struct{}, 1)
 	l.out.gone = make(chan struct{})
 	return l
@@ -74,9 +76,9 @@ func (l *link) setConcurrency(n int) {
 	}
 }
 
-// assign gives j a slot and sends it; the dispatcher's lock is held and
-// inflight < window. It is sent under the lock so that no worker, however
-// wrong, can answer a request before it has left.
+// assign gives j a slot and has it sent with what leaves next; the dispatcher's
+// lock is held and inflight < window. It is done under the lock so that no
+// worker, however wrong, can answer a request before it is on its way.
 func (l *link) assign(j *job, now time.Time) {
 	slot := l.free[len(l.free)-1]
 	l.free = l.free[:len(l.free)-1]
@@ -87,7 +89,7 @@ func (l *link) assign(j *job, now time.Time) {
 	j.sent = now
 	l.inflight++
 	j.long = len(j.body) > smallMessage
-	l.out.message(wire.Header{Type: wire.Request, ID: j.id}, j.body, j.memory)
+	l.out.add(wire.Header{Type: wire.Request, ID: j.id}, j.body, j.memory)
 }
 
 // unassign frees j's slot and learns from the time it took; the dispatcher's
@@ -159,13 +161,42 @@ func (l *link) abandon(j *job) {
 	l.out.message(wire.Header{Type: wire.Cancel, ID: j.id}, nil, nil)
 }
 
+// stream is what frames travel on.
+type stream interface {
+	io.ReadWriteCloser
+	CloseRead() error
+}
+
+// promptConn is a stream that can be used without waiting.
+type promptConn interface {
+	stream
+	// tryRead returns 0 and no error where nothing has come.
+	tryRead([]byte) (int, error)
+	// tryWrite returns how many bytes were taken. An error is none: whoever
+	// writes the rest meets it.
+	tryWrite([]byte) int
+	// writeAll writes pieces together.
+	writeAll(pieces [][]byte) error
+	// hold keeps the descriptor from being closed until release.
+	hold() (fd int, ok bool)
+	release()
+}
+
 // readLoop reads answers until the connection ends. It returns nil at
-// end-of-file, otherwise what the worker did wrong.
+// end-of-file, otherwise what the worker did wrong. Between what only a goroutine
+// can wait for it leaves the reading to a lane of the express; nil: there is
+// none.
 //
 // put is given what the program sets of the service's properties.
-func (l *link) readLoop(in *inbox, put func([]byte) error) error {
+func (l *link) readLoop(in *inbox, lane *lane, put func([]byte) error) error {
 	in.room = l.room
+	in.waits = l.out.flush // what the answers have made room for
 	for {
+		if lane != nil {
+			if err := lane.watch(l, in); err != nil {
+				return err
+			}
+		}
 		h, payload, err := in.next()
 		if err != nil {
 			if errors.Is(err, errEOF) {
@@ -286,13 +317,20 @@ func (l *link) response(h wire.Header, payload []byte) error {
 // outbox is what is to be written to a worker. Small messages are copied and
 // leave together in one write; long ones take turns, a frame each, so that a
 // small message never waits for a whole long one.
+//
+// Whoever has something to send may write it, if nobody else does and the
+// connection takes it at once; what is left of it is written by a goroutine.
 type outbox struct {
-	mu    sync.Mutex
-	small []byte
-	long  []longMessage
-	ended bool // nothing is written any more
-	wake  chan struct{}
-	gone  chan struct{} // closed when the writer has ended
+	conn promptConn // nil: nothing can be written at once
+
+	mu      sync.Mutex
+	small   []byte
+	spare   []byte // of flush
+	long    []longMessage
+	writing bool // somebody is
+	ended   bool // nothing is written any more
+	wake    chan struct{}
+	gone    chan struct{} // closed when the writer has ended
 }
 
 type longMessage struct {
@@ -308,7 +346,14 @@ const smallMessage = 32 << 10
 // message sends a message. A long one holds the memory that it lies in, until
 // it was written or never will be.
 func (o *outbox) message(h wire.Header, payload []byte, memory *buffer) {
+	o.add(h, payload, memory)
+	o.kick()
+}
+
+// add is message for who calls kick or flush.
+func (o *outbox) add(h wire.Header, payload []byte, memory *buffer) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch {
 	case o.ended:
 	case len(payload) <= smallMessage:
@@ -317,10 +362,47 @@ func (o *outbox) message(h wire.Header, payload []byte, memory *buffer) {
 		memory.hold()
 		o.long = append(o.long, longMessage{h, payload, memory})
 	}
-	o.mu.Unlock()
+}
+
+// kick has what was added written by the goroutine that writes.
+func (o *outbox) kick() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
+	}
+}
+
+// flush writes what was added if that takes no waiting, and otherwise has it
+// written.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	if o.writing || o.ended || len(o.small)+len(o.long) == 0 {
+		o.mu.Unlock() // whoever writes looks again
+		return
+	}
+	if len(o.small) == 0 || o.conn == nil {
+		o.mu.Unlock()
+		o.kick()
+		return
+	}
+	o.writing = true
+	small := o.small
+	o.small = o.spare[:0]
+	o.mu.Unlock()
+	n := o.conn.tryWrite(small)
+	o.mu.Lock()
+	o.writing = false
+	if o.spare = small; cap(small) > 1<<20 {
+		o.spare = nil // a burst is over: give its memory back
+	}
+	if n < len(small) && !o.ended {
+		o.spare = o.small
+		o.small = append(slices.Clone(small[n:]), o.small...)
+	}
+	left := len(o.small)+len(o.long) > 0
+	o.mu.Unlock()
+	if left {
+		o.kick()
 	}
 }
 
@@ -343,7 +425,7 @@ func (o *outbox) holds(j *job) bool {
 // write writes messages until the connection breaks or stop is closed. Only
 // the reader reports a broken connection, so that there is one report; where
 // the worker has only stopped reading, it is made to see the end.
-func (o *outbox) write(conn duplex, stop <-chan struct{}) {
+func (o *outbox) write(conn stream, stop <-chan struct{}) {
 	defer close(o.gone)
 	defer o.end()
 	var spare, header []byte
@@ -359,6 +441,10 @@ func (o *outbox) write(conn duplex, stop <-chan struct{}) {
 		runtime.Gosched()
 		for {
 			o.mu.Lock()
+			if o.writing {
+				o.mu.Unlock()
+				break // who writes looks for what is left afterwards
+			}
 			small := o.small
 			o.small = spare[:0]
 			var chunk []byte
@@ -384,6 +470,7 @@ func (o *outbox) write(conn duplex, stop <-chan struct{}) {
 					o.long = o.long[:end]
 				}
 			}
+			o.writing = len(small) > 0 || chunk != nil
 			o.mu.Unlock()
 			if len(small) == 0 && chunk == nil {
 				spare = small
@@ -394,14 +481,16 @@ func (o *outbox) write(conn duplex, stop <-chan struct{}) {
 				_, err = conn.Write(small)
 			} else {
 				pieces = [...][]byte{small, header, chunk}
-				parts := net.Buffers(pieces[:])
-				_, err = parts.WriteTo(conn)
+				err = writeAll(conn, pieces[:])
 				written.drop()
 			}
 			if err != nil {
 				conn.CloseRead()
 				return
 			}
+			o.mu.Lock()
+			o.writing = false
+			o.mu.Unlock()
 			if cap(small) > 1<<20 {
 				small = nil // a burst is over: give its memory back
 			}
@@ -410,11 +499,20 @@ func (o *outbox) write(conn duplex, stop <-chan struct{}) {
 	}
 }
 
+func writeAll(conn stream, pieces [][]byte) error {
+	if c, ok := conn.(promptConn); ok {
+		return c.writeAll(pieces)
+	}
+	parts := net.Buffers(pieces)
+	_, err := parts.WriteTo(conn)
+	return err
+}
+
 // end drops what will not be written any more.
 func (o *outbox) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ended = true
+	o.ended, o.writing = true, false
 	for _, m := range o.long {
 		m.memory.drop()
 	}
@@ -424,19 +522,21 @@ func (o *outbox) end() {
 // inbox reads frames from a worker. Short ones are read many at a time; the
 // payload of a long one is read to where it is wanted.
 type inbox struct {
-	conn       net.Conn
+	conn       io.Reader
 	buf        []byte
 	start, end int
 	follows    bool // another long frame, most likely
 
 	room func(wire.Header) []byte // for a long payload; nil, or returns nil: nobody has any
 	own  []byte                   // for that case
+
+	waits func() // is called before a read; nil: nothing
 }
 
 // inboxSize is the length of the longest frame that is a short one.
 const inboxSize = 64 << 10
 
-func newInbox(conn net.Conn) *inbox {
+func newInbox(conn io.Reader) *inbox {
 	return &inbox{conn: conn, buf: make([]byte, inboxSize)}
 }
 
@@ -450,30 +550,24 @@ var errCut = errors.New("its connection ended inside a frame")
 // next returns the next frame. The payload is valid until the call after.
 func (in *inbox) next() (wire.Header, []byte, error) {
 	for {
-		have := in.buf[in.start:in.end]
-		if len(have) >= wire.HeaderSize {
-			h, err := wire.ParseHeader(have)
-			if err != nil {
-				return h, nil, err
-			}
-			size := wire.HeaderSize + int(h.Length)
-			if len(have) >= size {
-				in.start += size
-				return h, have[wire.HeaderSize:size], nil
-			}
-			if size > len(in.buf) {
-				return in.long(h, have[wire.HeaderSize:])
-			}
-		}
-		if in.start > 0 {
-			in.end = copy(in.buf, have)
-			in.start = 0
+		h, payload, come, err := in.peek()
+		switch {
+		case err != nil:
+			return h, nil, err
+		case come == whole:
+			in.take(payload)
+			return h, payload, nil
+		case come == tooLong:
+			return in.long(h, payload)
 		}
 		most := len(in.buf)
 		if in.follows && in.end < wire.HeaderSize {
 			most = wire.HeaderSize // what comes after it need not be copied
 		}
 		in.follows = false
+		if in.waits != nil {
+			in.waits()
+		}
 		n, err := in.conn.Read(in.buf[in.end:most])
 		in.end += n
 		if n == 0 && err != nil {
@@ -484,6 +578,41 @@ func (in *inbox) next() (wire.Header, []byte, error) {
 		}
 	}
 }
+
+// arrival is how much of a frame has come.
+type arrival int
+
+const (
+	partly  arrival = iota
+	whole           // its payload too
+	tooLong         // the payload, of which the beginning is there, does not fit
+)
+
+// peek returns what has come of the next frame; take takes it. There is room to
+// read on where it is not there whole.
+func (in *inbox) peek() (wire.Header, []byte, arrival, error) {
+	have := in.buf[in.start:in.end]
+	if len(have) >= wire.HeaderSize {
+		h, err := wire.ParseHeader(have)
+		if err != nil {
+			return h, nil, partly, err
+		}
+		size := wire.HeaderSize + int(h.Length)
+		if len(have) >= size {
+			return h, have[wire.HeaderSize:size], whole, nil
+		}
+		if size > len(in.buf) {
+			return h, have[wire.HeaderSize:], tooLong, nil
+		}
+	}
+	if in.start > 0 {
+		in.end = copy(in.buf, have)
+		in.start = 0
+	}
+	return wire.Header{}, nil, partly, nil
+}
+
+func (in *inbox) take(payload []byte) { in.start += wire.HeaderSize + len(payload) }
 
 // long reads the payload of a long frame, of which the beginning is there and
 // nothing after it.

@@ -137,6 +137,7 @@ func Run(ctx context.Context, plan *runplan.Plan, opts Options) error {
 	defer end(nil)
 	sup.address = listener.Addr().(*net.TCPAddr).AddrPort()
 	gw := newGateway(plan, lim, listener, d, budget, m, emit, times, func() { end(errTerm) })
+	sup.express = gw.conns.express
 	m.observe(d, budget, plan.Worker.Count)
 	m.observeGPUs(gpus)
 

@@ -45,6 +45,7 @@ type supervisor struct {
 	up       map[int]*process    // running workers
 	cut      bool                // the grace time is over
 	greeting map[net.Conn]uint64 // in which order they came
+	express  *express            // reads the workers' answers; nil: none
 
 	accepted chan struct{} // closed when no more connections are taken
 	greets   sync.WaitGroup

@@ -171,16 +171,30 @@ func (w *worker) ping() {
 
 // open begins the conversation: START, then frames both ways.
 func (w *worker) open(h hello, loaded chan<- error, reading chan<- error) {
-	w.link = newLink(h.conn, w.d, w.budget, w.process.killBecause)
+	conn := stream(h.conn)
+	if w.express != nil {
+		if prompt, err := newPromptConn(h.conn); err == nil {
+			conn, h.in.conn = prompt, prompt
+		}
+	}
+	w.link = newLink(conn, w.d, w.budget, w.process.killBecause)
 	w.link.out.message(wire.Header{Type: wire.Start}, w.start, nil)
-	go w.link.out.write(h.conn, w.process.dead)
+	go w.link.out.write(conn, w.process.dead)
 	w.read = make(chan struct{})
 	go func() {
 		w.readEnd = w.converse(h.in, loaded)
-		h.conn.Close()
+		conn.Close()
 		reading <- w.readEnd
 		close(w.read)
 	}()
+}
+
+// lane is the one that reads what the worker answers, nil where there is none.
+func (w *worker) lane() *lane {
+	if w.express == nil {
+		return nil
+	}
+	return w.express.lane(w.id)
 }
 
 // breach says what was wrong with the end of a connection.
@@ -226,7 +240,7 @@ func (w *worker) converse(in *inbox, loaded chan<- error) error {
 			} else {
 				go func() { loaded <- w.warmUp() }()
 			}
-			return w.link.readLoop(in, w.put)
+			return w.link.readLoop(in, w.lane(), w.put)
 		case wire.Failed:
 			props, err := wire.Properties(payload)
 			if err != nil {
@@ -336,6 +350,7 @@ func (w *worker) warmUp() error {
 		w.d.mu.Lock()
 		w.link.assign(j, j.since)
 		w.d.mu.Unlock()
+		w.link.out.kick()
 		select {
 		case <-j.done:
 		case <-w.process.dead:
