@@ -41,7 +41,7 @@ class LocalWorker(_wire.Worker):
     def _become_ready(self, concurrency):
         listener = self._gateway.listen()
         super()._become_ready(concurrency)
-        self._gateway.open(listener)
+        self._gateway.open(listener, concurrency)
 
 
 def start(address):
@@ -77,7 +77,7 @@ class Gateway(object):
         self._lock = threading.Lock()
         self._calls = {}
         self._last = 0
-        self._concurrency = 1
+        self._concurrency = 0  # known when it opens
         self._settings()
 
     def _settings(self):
@@ -102,8 +102,9 @@ class Gateway(object):
         listener.setblocking(True)
         return listener
 
-    def open(self, listener):
-        """Begin to pass requests on."""
+    def open(self, listener, concurrency):
+        """Begin to pass requests on to a worker that has so many at a time."""
+        self._concurrency = concurrency
         self._settings()
         self._start(self._read, ())
         self._start(self._accept, (listener,))
@@ -134,8 +135,6 @@ class Gateway(object):
                     with self._lock:
                         del self._calls[rid]
                     call.answered.set()
-            elif kind == _wire.READY:
-                self._concurrency = int(_wire.parse_properties(payload)["concurrency"])
             elif kind == _wire.PROPERTIES:
                 self._settings()
 
