@@ -256,8 +256,8 @@ func (l *lane) run() {
 // watch has the answers of a worker read until something is there that takes a
 // goroutine of its own, and returns what the worker did wrong.
 func (l *lane) watch(to *link, in *inbox) error {
-	conn, ok := to.conn.(promptConn)
-	if !ok {
+	conn := to.out.conn
+	if conn == nil {
 		return nil
 	}
 	fd, ok := conn.hold()
@@ -343,7 +343,8 @@ func (l *lane) errands() bool {
 }
 
 func (l *lane) do(todo errand) {
-	if w := todo.link; w != nil {
+	if todo.what == watch {
+		w := todo.link
 		l.links[int32(w.fd)] = w
 		if l.listen(w.fd) != nil {
 			l.giveBack(w, nil)

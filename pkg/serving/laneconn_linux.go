@@ -217,7 +217,7 @@ func (l *lane) reply(c *laneConn, r *reply) {
 // answered writes the answer of c's request.
 func (c *laneConn) answered(j *job) {
 	if j.failed != nil {
-		c.l.ask(errand{conn: c, what: fail, failed: j.failed})
+		c.givenUp(j)
 		return
 	}
 	g := c.l.g
@@ -261,14 +261,7 @@ func (c *laneConn) send(out []byte) (errand, bool) {
 	if c.closed {
 		return errand{conn: c}, false
 	}
-	var n int
-	var err error
-	for {
-		if n, err = unix.Write(c.fd, out); err != unix.EINTR {
-			break
-		}
-	}
-	n = max(n, 0)
+	n, err := writeOnce(c.fd, out)
 	c.leaving = true
 	switch {
 	case err != nil && err != unix.EAGAIN:

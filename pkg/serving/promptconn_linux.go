@@ -179,10 +179,15 @@ func (c *rawConn) tryWrite(b []byte) int {
 		return 0
 	}
 	defer c.release()
+	n, _ := writeOnce(fd, b)
+	return n
+}
+
+// writeOnce writes what a descriptor takes at once.
+func writeOnce(fd int, b []byte) (int, error) {
 	for {
-		n, err := unix.Write(fd, b)
-		if err != unix.EINTR {
-			return max(n, 0)
+		if n, err := unix.Write(fd, b); err != unix.EINTR {
+			return max(n, 0), err
 		}
 	}
 }
